@@ -1,0 +1,101 @@
+"""What a system is: a place that can run job folders."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+from olive_engine.contracts.wire import Environment, EventLine, Resources, Result
+from olive_engine.models import Tree
+from olive_engine.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a system can do, as data. The executor reads these and never asks a system's type."""
+
+    shared_filesystem: bool
+    """A worker there reads the job folder where the engine wrote it; else the system carries it over."""
+    max_parallel: int
+    """How many jobs it takes at once."""
+    accelerators: tuple[Literal["cpu", "gpu", "npu"], ...] = ("cpu",)
+    streams_events: bool = True
+    can_stop: bool = True
+    keeps_state: bool = True
+    """`state/` of a key survives from one attempt to the next."""
+    keeps_outputs: bool = False
+    """Outputs stay where they were made until someone here reads them; `System.fetch` brings them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What happened to a job since the last look. `detail` says why it was lost ("killed by signal 9")."""
+
+    state: Literal["running", "done", "lost"]
+    events: Sequence[EventLine] = field(default=())
+    detail: str = ""
+    log: tuple[str, ...] = field(default=())
+
+
+class Handle(Protocol):
+    """A submitted job."""
+
+    def poll(self) -> Update:
+        """Look, without waiting. After "done" or "lost" nothing changes any more."""
+
+    def stop(self) -> None:
+        """Ask the job to stop, and see to it that it does. Returns once nothing of it runs, if the system can stop."""
+
+    def collect(self, *, fetch: bool) -> Result:
+        """The result of a job that is done; with `fetch` the outputs are in the job folder as well.
+
+        Raises:
+            SystemUnavailable: the result cannot be read, or is of another protocol version.
+        """
+
+
+class System(ABC):
+    """A place that runs job folders; made from its config, closed at the end of the run."""
+
+    type: ClassVar[str]
+    config_type: ClassVar[type[Options]]
+
+    def __init__(self, name: str, config: Options) -> None:
+        self.name = name
+        self.config = config
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+
+    @property
+    @abstractmethod
+    def resources(self) -> Resources:
+        """What a job gets there if nothing else is said."""
+
+    @abstractmethod
+    def environment(self, packages: Sequence[str]) -> Environment | None:
+        """Versions and device of the place, without starting anything; none: only a probe job can tell."""
+
+    @abstractmethod
+    def submit(self, job: Path) -> Handle:
+        """Start the job folder.
+
+        Raises:
+            SystemUnavailable: it cannot be started there.
+        """
+
+    def holds(self, tree: Tree) -> bool:  # noqa: ARG002 - for systems that keep outputs
+        """Whether the tree's bytes are already where this system's workers read."""
+        return False
+
+    def fetch(self, tree: Tree, into: Path) -> None:
+        """Bring the bytes of a tree that this system `holds` into a folder here."""
+        raise NotImplementedError(f"{self.type} keeps no outputs ({tree.location} into {into})")
+
+    def close(self) -> None:
+        """Release what the system holds (worker processes, connections)."""

@@ -1,0 +1,1 @@
+"""From the description of a data set to rows, from rows to tokens."""

@@ -1,0 +1,191 @@
+"""What flows between steps: frozen descriptions of files on disk, and the manifests that stand for them elsewhere.
+
+An *artifact* (a model, a prepared data set, a training state) is a few attributes and a few *parts*, each a folder of
+files. On the disk where a step runs it is an `Artifact` with real paths; in the store, in a job and in a record it is a
+`Manifest`: the same attributes, each part a `Tree` of digests. No torch here: nothing is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from olive_engine.digests import digest
+
+
+class FileEntry(BaseModel):
+    """One file of a tree: its sha256 and its size in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    size: int
+
+
+class Tree(BaseModel):
+    """A folder's files by relative posix path, and where their bytes are.
+
+    `location` is empty for bytes in the local store, else a URL: ``file:///…`` for a folder of the user's, or one with
+    the scheme of the system that keeps it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: dict[str, FileEntry]
+    location: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of names and contents; where the bytes are does not matter."""
+        return digest({path: entry.sha256 for path, entry in self.files.items()})
+
+    @property
+    def size(self) -> int:
+        """The sum of the file sizes in bytes."""
+        return sum(entry.size for entry in self.files.values())
+
+
+class Manifest(BaseModel):
+    """An artifact that may be anywhere: its kind, its attributes, and a tree for each part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    attributes: dict[str, JsonValue] = {}
+    parts: dict[str, Tree] = {}
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of kind, attributes and part contents."""
+        return digest(
+            {
+                "kind": self.kind,
+                "attributes": self.attributes,
+                "parts": {name: tree.digest for name, tree in self.parts.items()},
+            }
+        )
+
+    @property
+    def size(self) -> int:
+        """The bytes of all parts."""
+        return sum(tree.size for tree in self.parts.values())
+
+
+class Part:
+    """Marks a path field of an artifact as a folder that belongs to it."""
+
+
+Folder = Annotated[Path, Part()]
+
+
+class Artifact(BaseModel):
+    """A description of files on this disk. Subclasses name their parts with `Folder` fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kinds: ClassVar[dict[str, type[Artifact]]] = {}
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)  # type: ignore[arg-type]  # pydantic's own keyword arguments
+        Artifact.kinds[cls.__name__] = cls
+
+    @classmethod
+    def part_names(cls) -> tuple[str, ...]:
+        """The fields that are folders, in order of definition."""
+        return tuple(
+            name for name, info in cls.model_fields.items() if any(isinstance(mark, Part) for mark in info.metadata)
+        )
+
+    def to_manifest(self, tree_of: Callable[[Path], Tree]) -> Manifest:
+        """Describe this artifact by content; `tree_of` digests one part's folder."""
+        parts = self.part_names()
+        attributes = self.model_dump(mode="json", exclude=set(parts))
+        return Manifest(
+            kind=type(self).__name__,
+            attributes=attributes,
+            parts={name: tree_of(getattr(self, name)) for name in parts},
+        )
+
+    @staticmethod
+    def from_manifest(manifest: Manifest, folders: Mapping[str, Path]) -> Artifact:
+        """Rebuild the artifact whose parts lie in `folders`.
+
+        Raises:
+            ValueError: the kind is not one that this installation knows.
+        """
+        if manifest.kind not in Artifact.kinds:
+            raise ValueError(f"unknown kind of artifact {manifest.kind!r}; known: {', '.join(sorted(Artifact.kinds))}")
+        return Artifact.kinds[manifest.kind](**manifest.attributes, **folders)  # type: ignore[arg-type]  # checked by pydantic
+
+
+class Model(Artifact):
+    """Any model that a pass can take or give."""
+
+
+class HfModel(Model):
+    """A causal language model in Hugging Face layout: config.json, safetensors weights, tokenizer."""
+
+    model_path: Folder
+    task: str = "text-generation"
+    load_kwargs: dict[str, JsonValue] = {}
+
+
+class HfAdapterModel(Model):
+    """A base model and a PEFT adapter for it. The base is referred to, never copied."""
+
+    model_path: Folder
+    adapter_path: Folder
+    task: str = "text-generation"
+    load_kwargs: dict[str, JsonValue] = {}
+
+    @property
+    def base(self) -> HfModel:
+        """The model that the adapter was trained on."""
+        return HfModel(model_path=self.model_path, task=self.task, load_kwargs=self.load_kwargs)
+
+
+class OnnxModel(Model):
+    """An ONNX model in a folder; with ``genai_config.json`` beside it, one that onnxruntime-genai can run."""
+
+    model_path: Folder
+    onnx_file_name: str = "model.onnx"
+
+
+class PreparedData(Artifact):
+    """A tokenized data set; the files are described in `olive_engine.data.tokens`."""
+
+    data_path: Folder
+
+
+class SourceFiles(Artifact):
+    """Files of the user's that a step reads: the raw rows of a data set."""
+
+    files_path: Folder
+
+
+class TrialState(Artifact):
+    """A training that was stopped between two segments and can go on anywhere."""
+
+    state_path: Folder
+
+
+class Predictions(Artifact):
+    """What a model answered, one JSON object a line in ``predictions.jsonl``."""
+
+    predictions_path: Folder
+
+
+TOKENIZER_FILES = ("token", "vocab", "merges", "special_tokens", "added_tokens", "chat_template", "spiece", "config.json")
+
+
+def tokenizer_part(tree: Tree) -> Tree:
+    """The files of a model folder that decide how text becomes tokens (no weights)."""
+    names = {
+        path: entry
+        for path, entry in tree.files.items()
+        if "/" not in path and (path.startswith(TOKENIZER_FILES) or path.endswith((".tiktoken", ".model")))
+    }
+    return Tree(files=names, location=tree.location)

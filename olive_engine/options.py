@@ -1,0 +1,35 @@
+"""The base of everything a user may write, and the marks that give an option a meaning beyond its type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+M = TypeVar("M")
+
+
+class Options(BaseModel):
+    """A frozen group of options. Unknown names are errors; every field carries a description with its unit and effect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DataRef:
+    """The option names a data config; the step gets it prepared, under the option's name, in `PassContext.data`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packable:
+    """Runs that differ only in options with this mark may be trained together in one pack."""
+
+
+def marked(options: type[Options], mark: type[M]) -> Iterator[tuple[str, M]]:
+    """The fields of `options` that carry a mark of that type, as (name, mark)."""
+    for name, info in options.model_fields.items():
+        for meta in info.metadata:
+            if isinstance(meta, mark):
+                yield name, meta

@@ -1,0 +1,83 @@
+"""Name -> class, for passes, systems and metrics, through entry points.
+
+Built-ins come in by the same door as anyone's plugin: an entry point in the group ``olive_engine.passes``,
+``olive_engine.systems`` or ``olive_engine.metrics`` whose value is a tuple of classes. Names match in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, TypeVar
+
+from olive_engine.contracts import AnyMetric, AnyPass, Metric, Pass, System
+
+T = TypeVar("T")
+
+PluginKind = Literal["passes", "systems", "metrics"]
+_BASES: Mapping[PluginKind, type[Any]] = {"passes": Pass, "systems": System, "metrics": Metric}
+
+
+def passes() -> Mapping[str, type[AnyPass]]:
+    """The installed passes by type name."""
+    return _load("passes")
+
+
+def systems() -> Mapping[str, type[System]]:
+    """The installed systems by type name."""
+    return _load("systems")
+
+
+def metrics() -> Mapping[str, type[AnyMetric]]:
+    """The installed metrics by type name."""
+    return _load("metrics")
+
+
+def find_pass(name: str) -> type[AnyPass] | None:
+    """The pass of that name, in any case; the testing toys are found too, though not listed."""
+    return _find("passes", name)
+
+
+def find_system(name: str) -> type[System] | None:
+    """The system of that name, in any case; the testing toys are found too, though not listed."""
+    return _find("systems", name)
+
+
+def find_metric(name: str) -> type[AnyMetric] | None:
+    """The metric of that name, in any case."""
+    return _find("metrics", name)
+
+
+def _find(kind: PluginKind, name: str) -> Any:
+    known = {type_name.lower(): cls for type_name, cls in _load(kind).items()}
+    if name.lower() in known:
+        return known[name.lower()]
+    toys = {type_name.lower(): cls for type_name, cls in _load_testing(kind).items()}
+    return toys.get(name.lower())
+
+
+@cache
+def _load(kind: PluginKind) -> Mapping[str, Any]:
+    return _classes(kind, tuple(entry_points(group=f"olive_engine.{kind}")))
+
+
+@cache
+def _load_testing(kind: PluginKind) -> Mapping[str, Any]:
+    return _classes(kind, tuple(entry_points(group="olive_engine.testing", name=kind)))
+
+
+def _classes(kind: PluginKind, points: tuple[EntryPoint, ...]) -> Mapping[str, Any]:
+    """Load the tuples that entry points name; refuse what does not fit, naming plugin, member and fault."""
+    base, found = _BASES[kind], {}
+    for point in points:
+        value = point.load()
+        if not isinstance(value, tuple):
+            raise TypeError(f"plugin {point.name!r} ({point.value}): expected a tuple of classes, found {type(value)}")
+        for cls in value:
+            if not (isinstance(cls, type) and issubclass(cls, base)):
+                raise TypeError(f"plugin {point.name!r} ({point.value}): {cls!r} is not a subclass of {base.__name__}")
+            if cls.type in found:
+                raise TypeError(f"plugin {point.name!r} ({point.value}): {kind} of type {cls.type!r} exist twice")
+            found[cls.type] = cls
+    return found

@@ -1,0 +1,5 @@
+"""The built-in systems, one module each."""
+
+from olive_engine.contracts import System
+
+SYSTEMS: tuple[type[System], ...] = ()
