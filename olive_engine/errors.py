@@ -113,5 +113,5 @@ class Interrupted(WorkflowError):
     exit_code: ClassVar[int] = 130
 
 
-class Stopped(Exception):  # noqa: N818 - a signal, not an error: the job was asked to stop and did
+class Stopped(Exception):
     """Raised inside a pass that saw `PassContext.should_stop()` and has saved what it wants to keep."""

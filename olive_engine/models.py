@@ -178,7 +178,16 @@ class Predictions(Artifact):
     predictions_path: Folder
 
 
-TOKENIZER_FILES = ("token", "vocab", "merges", "special_tokens", "added_tokens", "chat_template", "spiece", "config.json")
+TOKENIZER_FILES = (
+    "token",
+    "vocab",
+    "merges",
+    "special_tokens",
+    "added_tokens",
+    "chat_template",
+    "spiece",
+    "config.json",
+)
 
 
 def tokenizer_part(tree: Tree) -> Tree:

@@ -12,7 +12,7 @@ M = TypeVar("M")
 
 
 class Options(BaseModel):
-    """A frozen group of options. Unknown names are errors; every field carries a description with its unit and effect."""
+    """A frozen group of options. Unknown names are errors; every field's description gives its unit and effect."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

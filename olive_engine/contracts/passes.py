@@ -53,7 +53,7 @@ class PassContext:
     """``resident(key, load)``: a frozen object that the jobs of a warm worker share; never change it in place."""
     report: Callable[[Event], None]
     should_stop: Callable[[], bool]
-    """True once the job is asked to stop: save to `state` what should be kept and raise `olive_engine.errors.Stopped`."""
+    """True once the job is asked to stop: save to `state` what should be kept and raise `errors.Stopped`."""
     segment: Segment | None = None
     """Set when only a stretch of the training is wanted."""
     initial_state: TrialState | None = None

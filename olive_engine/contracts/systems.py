@@ -81,6 +81,11 @@ class System(ABC):
     def environment(self, packages: Sequence[str]) -> Environment | None:
         """Versions and device of the place, without starting anything; none: only a probe job can tell."""
 
+    @property
+    def environment_id(self) -> str:
+        """What a probe's answer is remembered under: it changes whenever the environment does."""
+        return ""
+
     @abstractmethod
     def submit(self, job: Path) -> Handle:
         """Start the job folder.

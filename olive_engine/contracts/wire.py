@@ -29,7 +29,7 @@ class Wire(BaseModel):
 
 
 class Progress(Wire):
-    """How far a long piece of work is, with whatever it measures on the way (loss, learning_rate, tokens_per_second)."""
+    """How far a long piece of work is, with what it measures on the way (loss, learning_rate, tokens_per_second)."""
 
     type: Literal["progress"] = "progress"
     step: int
@@ -122,7 +122,9 @@ class ItemResult(Wire):
     metrics: dict[str, float] = {}
     error: ItemError | None = None
     seconds: float = 0.0
-    packed: bool = Field(False, description="The item was trained in a pack: equal to solo within float tolerance only.")
+    packed: bool = Field(
+        False, description="The item was trained in a pack: equal to solo within float tolerance only."
+    )
 
 
 class Environment(Wire):

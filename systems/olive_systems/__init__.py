@@ -1,5 +1,7 @@
 """The built-in systems, one module each."""
 
 from olive_engine.contracts import System
+from olive_systems.in_process import InProcess
+from olive_systems.local import LocalSystem
 
-SYSTEMS: tuple[type[System], ...] = ()
+SYSTEMS: tuple[type[System], ...] = (LocalSystem, InProcess)

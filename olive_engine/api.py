@@ -1,0 +1,357 @@
+"""The Python API: everything that the command `olive` does, as functions on values.
+
+    from olive_engine import load_workflow, plan, run
+
+    workflow = load_workflow("config.yaml", overrides=["passes.lora.r=8"])
+    result = run(workflow)
+    print(result.metrics["lora"], result.models["int4"].model_path)
+
+It sets up no logging and changes no environment variable of the calling process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from olive_engine import facts as facts_module
+from olive_engine import graph, hub, outputs, planner
+from olive_engine.config.draft import Draft, read
+from olive_engine.config.workflow import INPUT_MODEL, SystemEntry, Workflow
+from olive_engine.contracts import System
+from olive_engine.data.check import check as check_data
+from olive_engine.errors import InvalidWorkflow, PassFailed, Problem, StoreCorrupt, SystemUnavailable
+from olive_engine.evaluation.goals import GoalResult
+from olive_engine.evaluation.summary import judge_all
+from olive_engine.executor import CachedResults, Outcome, execute
+from olive_engine.models import Artifact
+from olive_engine.planner import Plan
+from olive_engine.probing import probe
+from olive_engine.registry import find_metric, find_pass, find_system
+from olive_engine.reporting import events
+from olive_engine.reporting.reporter import Reporter
+from olive_engine.store import Store
+
+DEFAULT_SYSTEM = "LocalSystem"
+DEBUG_SYSTEM = "InProcess"
+REPLANS = 3
+"""How often damaged cache files may make a run plan again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of one step."""
+
+    name: str
+    kind: str
+    type: str
+    key: str
+    reused: bool
+    reasons: tuple[str, ...]
+    seconds: float
+    """The time it took when it was computed."""
+    metrics: Mapping[str, float]
+    size: int
+    """Bytes of its output."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a finished run has made."""
+
+    output_dir: Path
+    models: Mapping[str, Artifact]
+    """Final pass -> its model, with paths in the output folder."""
+    steps: Mapping[str, StepResult]
+    metrics: Mapping[str, Mapping[str, float]]
+    """Pass or `input_model` -> metric -> value; a metric with several values has one entry for each."""
+    goals: tuple[GoalResult, ...]
+    seconds: float
+
+    @property
+    def executed(self) -> tuple[str, ...]:
+        """The steps that were computed in this run."""
+        return tuple(name for name, step in self.steps.items() if not step.reused)
+
+    @property
+    def reused(self) -> tuple[str, ...]:
+        """The steps whose earlier results were taken."""
+        return tuple(name for name, step in self.steps.items() if step.reused)
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def read_workflow(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> Draft:
+    """Read and judge workflow files with everything that needs no machine: schema, references, graph, local data.
+
+    The draft holds every problem found, with its place; `Draft.workflow` is set when there is no error.
+    """
+    draft = read([Path(path) for path in paths], overrides)
+    workflow = draft.workflow
+    if workflow is None:
+        return draft
+    found: list[Problem] = []
+    for index, config in enumerate(workflow.data_configs):
+        for problem in check_data(config, workflow.base_dir):
+            path = ("data_configs", index, *problem.path)
+            found.append(Problem(path, problem.what, problem.hint, problem.position, problem.severity))
+    try:
+        graph.build(workflow)
+    except InvalidWorkflow as error:
+        found += error.problems
+    return draft.adding(found)
+
+
+def load_workflow(*paths: str | Path, overrides: Sequence[str] = ()) -> Workflow:
+    """Read one or more workflow files (later ones over earlier ones) into a `Workflow`.
+
+    Args:
+        paths: JSON or YAML files.
+        overrides: ``path=value`` settings such as ``passes.lora.r=8``, applied last.
+
+    Raises:
+        InvalidWorkflow: with every problem found.
+    """
+    return read_workflow(paths, overrides).raise_if_wrong()
+
+
+# --- planning -----------------------------------------------------------------------------------------------------
+
+
+def plan(workflow: Workflow) -> Plan:
+    """Say which steps would run, and why, and whose results would be reused. Runs nothing, asks no network.
+
+    Raises:
+        InvalidWorkflow: the graph cannot work, or the input model cannot be read.
+    """
+    with _open(workflow, debug=False) as (store, systems):
+        return _plan(hub.pin(workflow, online=False), store, systems, online=False)
+
+
+def why(workflow: Workflow, step: str) -> tuple[str, ...]:
+    """Why a step would run; empty if its result would be reused.
+
+    Raises:
+        InvalidWorkflow: there is no such step.
+    """
+    steps = plan(workflow).steps
+    if step not in steps:
+        raise InvalidWorkflow((Problem((), f"there is no step `{step}`", f"the steps are {', '.join(steps)}"),))
+    return steps[step].reasons
+
+
+def lacking(workflow_plan: Plan) -> tuple[Problem, ...]:
+    """What the steps that must run need and their systems don't have: an error when it comes to running."""
+    missing: dict[str, set[str]] = {}
+    extras: dict[str, set[str]] = {}
+    for name in workflow_plan.to_run:
+        node = workflow_plan.steps[name].node
+        environment = workflow_plan.facts.environments.get(node.system)
+        required = workflow_plan.facts.requires[node.kind, node.type]
+        absent = {package for package in required if environment and package not in environment.packages}
+        if absent:
+            missing.setdefault(node.system, set()).update(absent)
+            cls = find_pass(node.type) if node.kind == "pass" else find_metric(node.type)
+            extras.setdefault(node.system, set()).add(cls.extra if cls else "cpu")
+    return tuple(
+        Problem(
+            ("systems", system),
+            f"{', '.join(sorted(packages))} {'is' if len(packages) == 1 else 'are'} not installed there",
+            f'pip install "olive-engine[{",".join(sorted(extras[system]))}]"',
+        )
+        for system, packages in missing.items()
+    )
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = False) -> RunResult:
+    """Run a workflow: reuse what the cache has, compute the rest, write the final models to `output_dir`.
+
+    Args:
+        workflow: what to run.
+        reporter: hears every event.
+        debug: run one step at a time in this process, where a debugger reaches.
+
+    Raises:
+        InvalidWorkflow: nothing was run; the workflow must be changed, or packages installed.
+        PassFailed: steps failed; independent ones were finished and are in the cache.
+        SystemUnavailable: a system cannot run its steps.
+        Interrupted: Ctrl-C; finished steps are in the cache.
+    """
+    listener, started = reporter or Reporter(), time.perf_counter()
+    outputs.check_output_dir(workflow)
+    pinned = hub.pin(workflow, online=True)
+    with _open(pinned, debug=debug) as (store, systems):
+        for attempt in range(REPLANS):
+            current = _preflight(pinned, store, systems)
+            listener.on_event(_plan_event(current))
+            try:
+                outcome = execute(current, store, systems, listener)
+                models = {} if outcome.failures else outputs.write_models(pinned, current, outcome, store, systems)
+            except StoreCorrupt:
+                if attempt == REPLANS - 1:
+                    raise
+                continue
+            except OSError as error:
+                raise SystemUnavailable(f"the results could not be written: {error}") from error
+            break
+    result = _result(pinned, current, outcome, models, time.perf_counter() - started)
+    outputs.write_run(pinned, _report(result, current, outcome))
+    listener.on_event(
+        events.RunFinished(
+            executed=len(outcome.executed),
+            reused=len(outcome.records) - len(outcome.executed),
+            failed=len(outcome.failures),
+            seconds=result.seconds,
+            output_dir=None if outcome.failures else result.output_dir,
+        )
+    )
+    if outcome.failures:
+        raise PassFailed(outcome.failures)
+    return result
+
+
+def _preflight(workflow: Workflow, store: Store, systems: Mapping[str, System]) -> Plan:
+    """The plan with everything known that only a run may ask for; refuses what the systems cannot do."""
+    built = graph.build(workflow)
+    for name, packages in facts_module.packages_by_system(built).items():
+        if facts_module.known_environment(systems[name], sorted(packages), store) is None:
+            probe(systems[name], sorted(packages), store)
+    current = _plan(workflow, store, systems, online=True)
+    if problems := lacking(current):
+        raise InvalidWorkflow(problems)
+    return current
+
+
+def _plan(workflow: Workflow, store: Store, systems: Mapping[str, System], *, online: bool) -> Plan:
+    built = graph.build(workflow)
+    gathered = facts_module.gather(workflow, built, systems, store, online=online)
+    return planner.plan(built, gathered, CachedResults(store, systems))
+
+
+@contextmanager
+def _open(workflow: Workflow, *, debug: bool) -> Iterator[tuple[Store, dict[str, System]]]:
+    """The store and the systems of a workflow, closed at the end."""
+    store = Store(workflow.base_dir / workflow.cache_dir)
+    entries = {graph.LOCAL: SystemEntry(type=DEFAULT_SYSTEM), **workflow.systems}
+    systems: dict[str, System] = {}
+    for name, entry in entries.items():
+        type_ = DEBUG_SYSTEM if debug and entry.type == DEFAULT_SYSTEM else entry.type
+        cls = find_system(type_)
+        if cls is None:
+            raise InvalidWorkflow((Problem(("systems", name, "type"), f"there is no system of type `{type_}`"),))
+        options = entry.options if isinstance(entry.options, cls.config_type) else cls.config_type()
+        systems[name] = cls(name, options)
+    try:
+        yield store, systems
+    finally:
+        for system in systems.values():
+            system.close()
+
+
+# --- results ------------------------------------------------------------------------------------------------------
+
+
+def _plan_event(current: Plan) -> events.PlanMade:
+    return events.PlanMade(
+        tuple(
+            events.PlannedStep(
+                step=name,
+                kind=step.node.kind,
+                type=step.node.type,
+                action=step.action,
+                reasons=step.reasons,
+                inputs=step.node.inputs,
+                system=step.node.system,
+            )
+            for name, step in current.steps.items()
+        )
+    )
+
+
+def _result(
+    workflow: Workflow, current: Plan, outcome: Outcome, models: Mapping[str, Artifact], seconds: float
+) -> RunResult:
+    steps = {
+        name: StepResult(
+            name=name,
+            kind=record.kind,
+            type=record.type,
+            key=record.key,
+            reused=name not in outcome.executed,
+            reasons=current.steps[name].reasons,
+            seconds=record.provenance.seconds,
+            metrics=record.metrics,
+            size=record.output.size if record.output else 0,
+        )
+        for name in current.steps
+        if (record := outcome.records.get(name))
+    }
+    metrics: dict[str, dict[str, float]] = {}
+    for name, record in outcome.records.items():
+        if record.kind == "evaluate":
+            subject, _, metric = name.partition(":")
+            metrics.setdefault(subject, {}).update({f"{metric}.{sub}": value for sub, value in record.metrics.items()})
+    goals = judge_all(workflow, metrics, baseline=metrics.get(INPUT_MODEL, {}))
+    return RunResult(outputs.output_dir(workflow), models, steps, metrics, goals, seconds)
+
+
+def _report(result: RunResult, current: Plan, outcome: Outcome) -> dict[str, JsonValue]:
+    """What ``run.json`` says."""
+    steps: list[JsonValue] = []
+    for name, step in current.steps.items():
+        record = outcome.records.get(name)
+        failure = next((failure for failure in outcome.failures if failure.step == name), None)
+        row: dict[str, JsonValue] = {
+            "step": name,
+            "kind": step.node.kind,
+            "type": step.node.type,
+            "inputs": list(step.node.inputs),
+            "data": dict(step.node.data),
+            "system": step.node.system,
+            "key": step.key,
+        }
+        if record:
+            row |= {
+                "status": "executed" if name in outcome.executed else "reused",
+                "reasons": list(step.reasons),
+                "seconds": round(record.provenance.seconds, 3),
+                "metrics": dict(record.metrics),
+                "size": record.output.size if record.output else 0,
+                "output": record.output.digest if record.output else None,
+                "provenance": record.provenance.model_dump(mode="json"),
+            }
+        elif failure:
+            row |= {"status": "failed", "cause": failure.cause}
+        else:
+            row |= {"status": "skipped", "because": outcome.skipped.get(name, "")}
+        steps.append(row)
+    return {
+        "status": "failed" if outcome.failures else "done",
+        "seconds": round(result.seconds, 3),
+        "finals": list(current.graph.finals),
+        "metrics": {subject: dict(values) for subject, values in result.metrics.items()},
+        "goals": [goal.as_json() for goal in result.goals],
+        "steps": steps,
+    }
+
+
+__all__ = [
+    "Draft",
+    "RunResult",
+    "StepResult",
+    "lacking",
+    "load_workflow",
+    "plan",
+    "read_workflow",
+    "run",
+    "why",
+]

@@ -1,0 +1,209 @@
+"""What the planner must know of the world, gathered: digests of files and code, versions, devices. All light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from olive_engine import hub
+from olive_engine.config.data import DataConfig
+from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig, Workflow
+from olive_engine.contracts import System
+from olive_engine.data import REQUIRES as DATA_REQUIRES
+from olive_engine.data.files import local_files
+from olive_engine.digests import digest, file_digest
+from olive_engine.errors import InvalidWorkflow, Problem
+from olive_engine.graph import Node, PassGraph
+from olive_engine.models import Manifest, Tree, tokenizer_part
+from olive_engine.planner import Facts
+from olive_engine.probing import known_environment
+from olive_engine.registry import find_metric, find_pass
+from olive_engine.store import Store
+
+
+def gather(
+    workflow: Workflow, graph: PassGraph, systems: Mapping[str, System], store: Store, *, online: bool = False
+) -> Facts:
+    """Look at everything that keys depend on. `workflow` is pinned; with `online` a missing hub model is downloaded.
+
+    Raises:
+        InvalidWorkflow: the input model or a data file cannot be read.
+    """
+    kinds = {(node.kind, node.type) for node in graph.nodes.values()}
+    requires = {kind_type: _requires(*kind_type) for kind_type in kinds}
+    model = _input_model(workflow, store, online=online)
+    data = {node.name: _source(node, workflow, store) for node in graph.nodes.values() if node.kind == "data"}
+    packages = packages_by_system(graph)
+    return Facts(
+        input_model=model,
+        input_identity=_model_identity(workflow, model),
+        tokenizer=tokenizer_part(model.parts["model_path"]).digest if model else "",
+        data={name: manifest for name, (manifest, _) in data.items()},
+        data_identity={name: identity for name, (_, identity) in data.items()},
+        implementations={kind_type: _implementation(*kind_type) for kind_type in kinds},
+        environments={name: known_environment(systems[name], sorted(found), store) for name, found in packages.items()},
+        requires=requires,
+        seed=workflow.seed,
+    )
+
+
+def packages_by_system(graph: PassGraph) -> dict[str, set[str]]:
+    """The distributions that the steps of each system require."""
+    packages: dict[str, set[str]] = {}
+    for node in graph.nodes.values():
+        packages.setdefault(node.system, set()).update(_requires(node.kind, node.type))
+    return packages
+
+
+# --- the input model ----------------------------------------------------------------------------------------------
+
+
+def _input_model(workflow: Workflow, store: Store, *, online: bool) -> Manifest | None:
+    model, base = workflow.input_model, workflow.base_dir
+    try:
+        if isinstance(model, OnnxModelConfig):
+            return _onnx_manifest(model, base, store)
+        folder: Path | None = base / model.model_path
+        if hub.is_hub_name(model.model_path, base):
+            revision = model.load_kwargs.get("revision")
+            known = isinstance(revision, str) and hub.COMMIT.match(revision)
+            folder = hub.snapshot(model.model_path, str(revision), online=online) if known else None
+        if folder is None:
+            return None
+        parts = {"model_path": _without_pickles(store.sources.tree(folder), model)}
+        if model.adapter_path:
+            parts["adapter_path"] = store.sources.tree(base / model.adapter_path)
+    except OSError as error:
+        raise InvalidWorkflow((Problem(("input_model",), f"the model cannot be read: {error}"),)) from None
+    kwargs = {name: value for name, value in model.load_kwargs.items() if name != "revision"}
+    kind = "HfAdapterModel" if model.adapter_path else "HfModel"
+    return Manifest(kind=kind, attributes={"task": model.task, "load_kwargs": kwargs}, parts=parts)
+
+
+def _onnx_manifest(model: OnnxModelConfig, base: Path, store: Store) -> Manifest:
+    path = base / model.model_path
+    if path.is_file():
+        # A lone file, with the external data that exporters put beside it under its name.
+        names = frozenset(p.name for p in path.parent.iterdir() if p.is_file() and p.name.startswith(path.name))
+        tree, name = store.sources.tree(path.parent, names), path.name
+    else:
+        tree = store.sources.tree(path)
+        found = [name for name in tree.files if name.endswith(".onnx") and "/" not in name]
+        if model.onnx_file_name is None and len(found) != 1:
+            problem = Problem(
+                ("input_model", "onnx_file_name"),
+                f"{path} holds {len(found)} .onnx files ({', '.join(found)})",
+                "say which one is meant",
+            )
+            raise InvalidWorkflow((problem,))
+        name = model.onnx_file_name or found[0]
+    return Manifest(kind="OnnxModel", attributes={"onnx_file_name": name}, parts={"model_path": tree})
+
+
+def _without_pickles(tree: Tree, model: HfModelConfig) -> Tree:
+    """Leave pickled weights out where there are safetensors; refuse a model that has nothing else."""
+    pickles = {name for name in tree.files if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))}
+    if pickles and not any(name.endswith(".safetensors") for name in tree.files):
+        problem = Problem(
+            ("input_model", "model_path"),
+            f"{model.model_path} has only pickled weights, which can run code when loaded: {', '.join(sorted(pickles))}",
+            "save it as safetensors first",
+        )
+        raise InvalidWorkflow((problem,))
+    return Tree(files={n: e for n, e in tree.files.items() if n not in pickles}, location=tree.location)
+
+
+def _model_identity(workflow: Workflow, manifest: Manifest | None) -> JsonValue:
+    model = workflow.input_model
+    if isinstance(model, HfModelConfig) and hub.is_hub_name(model.model_path, workflow.base_dir):
+        revision = model.load_kwargs.get("revision")
+        if not (isinstance(revision, str) and hub.COMMIT.match(revision)):
+            return None
+        kwargs = dict(model.load_kwargs)
+        adapter = manifest.parts["adapter_path"].digest if manifest and model.adapter_path else None
+        return digest({"hub": model.model_path, "task": model.task, "load_kwargs": kwargs, "adapter": adapter})
+    return manifest.digest if manifest else None
+
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+
+def _source(node: Node, workflow: Workflow, store: Store) -> tuple[Manifest | None, JsonValue]:
+    """The files a data step reads, and what stands for them in its key."""
+    config = node.config
+    if not isinstance(config, DataConfig):
+        raise TypeError(f"{node.name}: not a data config: {config!r}")
+    if config.hub_name:
+        revision = config.load_dataset_config.revision
+        commit = revision if revision and hub.COMMIT.match(revision) else None
+        return None, ({"hub": config.hub_name, "commit": commit} if commit else None)
+    files: dict[str, Path] = {}
+    try:
+        files = local_files(config, workflow.base_dir)
+        trees = {name: store.sources.tree(path) for name, path in files.items()}
+    except OSError as error:
+        raise InvalidWorkflow((Problem(node.path, f"a data file cannot be read: {error}"),)) from None
+    entries = {name: next(iter(tree.files.values())) for name, tree in trees.items()}
+    links = {name: path.resolve() for name, path in files.items()}
+    manifest = Manifest(kind="SourceFiles", parts={"files_path": Tree(files=entries, location=_location(links))})
+    return manifest, [[Path(name).suffix, entry.sha256] for name, entry in entries.items()]
+
+
+def _location(files: Mapping[str, Path]) -> str:
+    """The folder under which every file has its relative name."""
+    for name, path in files.items():
+        root = path
+        for _ in Path(name).parts:
+            root = root.parent
+        return root.as_uri()
+    return ""
+
+
+# --- code ---------------------------------------------------------------------------------------------------------
+
+
+def _requires(kind: str, type_: str) -> tuple[str, ...]:
+    if kind == "data":
+        return DATA_REQUIRES
+    cls = find_pass(type_) if kind == "pass" else find_metric(type_)
+    return cls.requires if cls else ()
+
+
+def _implementation(kind: str, type_: str) -> str:
+    """The digest of the sources that do a step: its class's package, and the modules that the class says it shares."""
+    if kind == "data":
+        return _sources_digest(("olive_engine.data",))
+    if kind == "evaluate":
+        metric = find_metric(type_)
+        modules = (metric.__module__, "olive_engine.data") if metric else ()
+        return _sources_digest(modules)
+    cls = find_pass(type_)
+    return _sources_digest((cls.__module__, *cls.shared) if cls else ())
+
+
+@cache
+def _sources_digest(modules: tuple[str, ...]) -> str:
+    return digest([_package_digest(_package(module)) for module in modules])
+
+
+def _package(module: str) -> str:
+    """The module itself if it is a package, else the package that holds it."""
+    spec = find_spec(module)
+    if spec is not None and spec.submodule_search_locations:
+        return module
+    return module.rpartition(".")[0] or module
+
+
+@cache
+def _package_digest(package: str) -> str:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no sources found for {package}")
+    origin = Path(spec.origin)
+    root = origin.parent if spec.submodule_search_locations else origin
+    files = sorted(root.rglob("*.py")) if root.is_dir() else [root]
+    return digest({path.relative_to(root.parent).as_posix(): file_digest(path) for path in files})

@@ -1,0 +1,269 @@
+"""From a workflow to the graph of its steps. Pure: reads no disk; refuses what cannot work before any work.
+
+Steps are named as users see them: a pass by its name, data preparation ``data:<data config>``, an evaluation
+``<pass or input_model>:<metric>``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from olive_engine.config.workflow import INPUT_MODEL, HfModelConfig, MetricEntry, PassEntry, Workflow
+from olive_engine.contracts import AnyPass
+from olive_engine.errors import ConfigPath, InvalidWorkflow, Problem
+from olive_engine.models import HfAdapterModel, HfModel, Model, OnnxModel
+from olive_engine.options import DataRef, Options, marked
+from olive_engine.registry import find_metric, find_pass
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+LOCAL = "local"
+"""The name of the system that a workflow without `systems` runs on: this machine."""
+
+StepKind = Literal["data", "pass", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One step: what it does, from which models, on which data, where."""
+
+    name: str
+    kind: StepKind
+    type: str
+    config: Options
+    system: str
+    inputs: tuple[str, ...] = ()
+    """The steps whose models it takes; `input_model` for the model that the workflow starts from."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Option name -> data step."""
+    path: ConfigPath = ()
+    """Where it stands in the workflow."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The steps that must be done before it."""
+        return tuple(name for name in (*self.inputs, *self.data.values()) if name != INPUT_MODEL)
+
+
+@dataclass(frozen=True, slots=True)
+class PassGraph:
+    """The steps in an order in which they can run, and which passes give the final models."""
+
+    nodes: Mapping[str, Node]
+    finals: tuple[str, ...]
+
+
+def build(workflow: Workflow) -> PassGraph:
+    """Make the graph of a workflow.
+
+    Raises:
+        InvalidWorkflow: names that don't exist, a cycle, models of a kind that a pass does not take, alternatives
+            without a search, or nothing to do.
+    """
+    problems = list(_alternatives(workflow))
+    inputs = {name: _inputs(workflow, name, entries[0]) for name, entries in workflow.passes.items()}
+    problems += _unknown_inputs(inputs)
+    if not problems:
+        problems += _cycle(inputs)
+    if not problems:
+        problems += _misfits(workflow, inputs)
+    if problems:
+        raise InvalidWorkflow(tuple(problems))
+
+    taken = {name for names in inputs.values() for name in names}
+    finals = tuple(name for name in workflow.passes if name not in taken)
+    nodes: dict[str, Node] = {}
+    for name, entries in workflow.passes.items():
+        nodes[name] = _pass_node(workflow, name, entries[0], inputs[name])
+    for subject, evaluator in _judged(workflow, finals):
+        for index, metric in enumerate(workflow.evaluators[evaluator].metrics):
+            node = _metric_node(workflow, subject, metric, ("evaluators", evaluator, "metrics", index))
+            if nodes.setdefault(node.name, node).config != node.config:
+                problems.append(
+                    Problem(node.path, f"`{metric.name}` is measured on {subject} twice, with other options")
+                )
+    for node in list(nodes.values()):
+        for step in node.data.values():
+            nodes.setdefault(step, _data_node(workflow, step))
+    if not nodes:
+        problems.append(
+            Problem(("passes",), "there is nothing to do", "add a pass, or an evaluator for the input model")
+        )
+    if problems:
+        raise InvalidWorkflow(tuple(problems))
+    return PassGraph(_ordered(nodes), finals)
+
+
+def input_kind(workflow: Workflow) -> type[Model]:
+    """The kind of model that the workflow starts from."""
+    model = workflow.input_model
+    if not isinstance(model, HfModelConfig):
+        return OnnxModel
+    return HfAdapterModel if model.adapter_path else HfModel
+
+
+# --- checks -------------------------------------------------------------------------------------------------------
+
+
+def _alternatives(workflow: Workflow) -> Iterator[Problem]:
+    for name, entries in workflow.passes.items():
+        if len(entries) > 1:
+            types = ", ".join(entry.type for entry in entries)
+            yield Problem(
+                ("passes", name),
+                f"has {len(entries)} alternatives ({types}), and only a search can choose among them",
+                "keep one of them",
+            )
+
+
+def _unknown_inputs(inputs: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
+    for name, sources in inputs.items():
+        for source in sources:
+            if source not in inputs and source != INPUT_MODEL:
+                known = ", ".join([INPUT_MODEL, *inputs])
+                yield Problem(("passes", name, "input"), f"there is no pass `{source}`", f"it can be one of {known}")
+
+
+def _cycle(inputs: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
+    import networkx as nx
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_edges_from((source, name) for name, sources in inputs.items() for source in sources)
+    try:
+        edges = nx.find_cycle(graph)
+    except nx.NetworkXNoCycle:
+        return
+    path = " -> ".join([edges[0][0], *(edge[1] for edge in edges)])
+    yield Problem(("passes", edges[0][0], "input"), f"the passes wait for each other in a circle: {path}")
+
+
+def _misfits(workflow: Workflow, inputs: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
+    """Edges whose kinds don't fit, for every alternative on either side."""
+    gives: dict[str, set[type[Model]]] = {INPUT_MODEL: {input_kind(workflow)}}
+    for name, entries in workflow.passes.items():
+        gives[name] = {kind for entry in entries for kind in _class(entry).produces}
+    for name, entries in workflow.passes.items():
+        for entry in entries:
+            cls = _class(entry)
+            if len(inputs[name]) > 1 and not cls.takes_many:
+                yield Problem(("passes", name, "inputs"), f"{cls.type} takes one model, not {len(inputs[name])}")
+                continue
+            for source in inputs[name]:
+                wrong = [kind for kind in gives[source] if not issubclass(kind, cls.accepts)]
+                if wrong:
+                    given = " or ".join(sorted(kind.__name__ for kind in wrong))
+                    wanted = " or ".join(kind.__name__ for kind in cls.accepts)
+                    yield Problem(
+                        ("passes", name),
+                        f"{cls.type} takes {_article(wanted)}, but `{source}` gives {_article(given)}",
+                        _remedy(cls),
+                    )
+
+
+def _remedy(cls: type[AnyPass]) -> str:
+    if HfAdapterModel in cls.accepts:
+        return "put a pass that trains an adapter before it"
+    if HfModel in cls.accepts:
+        return "an adapter must be merged first (MergeAdapterWeights); an ONNX model cannot go back"
+    return ""
+
+
+def _article(kinds: str) -> str:
+    return f"{'an' if kinds[0] in 'AEIOUH' else 'a'} {kinds}"
+
+
+# --- nodes --------------------------------------------------------------------------------------------------------
+
+
+def _class(entry: PassEntry) -> type[AnyPass]:
+    cls = find_pass(entry.type)
+    if cls is None:
+        raise InvalidWorkflow((Problem(("passes",), f"there is no pass of type `{entry.type}`"),))
+    return cls
+
+
+def _inputs(workflow: Workflow, name: str, entry: PassEntry) -> tuple[str, ...]:
+    """The pass's inputs as written, else the pass before it."""
+    if entry.inputs:
+        return entry.inputs
+    if entry.input is not None:
+        return (entry.input,)
+    names = [INPUT_MODEL, *workflow.passes]
+    return (names[names.index(name) - 1],)
+
+
+def _pass_node(workflow: Workflow, name: str, entry: PassEntry, inputs: tuple[str, ...]) -> Node:
+    cls = _class(entry)
+    host = workflow.host or LOCAL
+    default = host if cls.runs_on == "host" else (workflow.target or host)
+    return Node(
+        name=name,
+        kind="pass",
+        type=cls.type,
+        config=entry.options,
+        system=entry.host or default,
+        inputs=inputs,
+        data=_data_steps(entry.options),
+        path=("passes", name),
+    )
+
+
+def _data_steps(options: Options) -> dict[str, str]:
+    named = ((name, getattr(options, name)) for name, _ in marked(type(options), DataRef))
+    return {name: f"data:{value}" for name, value in named if value}
+
+
+def _judged(workflow: Workflow, finals: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Which models are evaluated, by which evaluator: passes that name one, the final models, the input model."""
+    judged = {name: entries[0].evaluator for name, entries in workflow.passes.items() if entries[0].evaluator}
+    if workflow.evaluator:
+        for name in finals:
+            judged.setdefault(name, workflow.evaluator)
+    used = [workflow.evaluator] if workflow.evaluator else list(dict.fromkeys(judged.values()))
+    if workflow.evaluate_input_model:
+        yield from ((INPUT_MODEL, evaluator) for evaluator in used if evaluator)
+    yield from ((name, evaluator) for name, evaluator in judged.items() if evaluator)
+
+
+def _metric_node(workflow: Workflow, subject: str, metric: MetricEntry, path: ConfigPath) -> Node:
+    cls = find_metric(metric.type)
+    if cls is None:
+        raise InvalidWorkflow((Problem((*path, "type"), f"there is no metric of type `{metric.type}`"),))
+    return Node(
+        name=f"{subject}:{metric.name}",
+        kind="evaluate",
+        type=cls.type,
+        config=metric.metric_config,
+        system=workflow.target or workflow.host or LOCAL,
+        inputs=(subject,),
+        data={"data_config": f"data:{metric.data_config}"} if metric.data_config else {},
+        path=path,
+    )
+
+
+def _data_node(workflow: Workflow, step: str) -> Node:
+    name = step.removeprefix("data:")
+    index = [config.name for config in workflow.data_configs].index(name)
+    return Node(
+        name=step,
+        kind="data",
+        type="",
+        config=workflow.data_configs[index],
+        system=workflow.host or LOCAL,
+        inputs=(INPUT_MODEL,),
+        path=("data_configs", index),
+    )
+
+
+def _ordered(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """In an order in which they can run; among those that could, as they were made."""
+    import networkx as nx
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(nodes)
+    graph.add_edges_from((need, name) for name, node in nodes.items() for need in node.needs)
+    rank = {name: index for index, name in enumerate(nodes)}
+    return {name: nodes[name] for name in nx.lexicographical_topological_sort(graph, key=rank.__getitem__)}

@@ -1,0 +1,136 @@
+"""What a run leaves in ``output_dir``: the final models ready to load, ``run.json`` and ``workflow.lock.json``.
+
+<output_dir>/
+model/, adapter/       the final model's parts (under a folder of the pass's name where there are several)
+model_config.json      the same as an `input_model` for another workflow
+run.json               every step: key, reasons, lineage, seconds, metrics, sizes
+workflow.lock.json     the exact configuration, digests and library versions
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from olive_engine import __version__
+from olive_engine.config.workflow import Workflow
+from olive_engine.contracts import System
+from olive_engine.errors import InvalidWorkflow, Problem
+from olive_engine.executor import Outcome, bring
+from olive_engine.models import Artifact, HfAdapterModel, Manifest, OnnxModel, Tree
+from olive_engine.planner import Plan
+from olive_engine.store import Store
+from olive_engine.store.files import write_atomic
+from olive_engine.store.sources import is_local, local_folder
+
+RUN_FILE = "run.json"
+LOCK_FILE = "workflow.lock.json"
+MODEL_FILE = "model_config.json"
+
+
+def check_output_dir(workflow: Workflow) -> None:
+    """Refuse an output folder whose models no run of ours has written, before any work is done.
+
+    Raises:
+        InvalidWorkflow: files there would be overwritten.
+    """
+    folder = output_dir(workflow)
+    ours = (folder / RUN_FILE).exists()
+    taken = [name for name in ("model", "adapter", *workflow.passes) if (folder / name).exists()]
+    if folder.exists() and not folder.is_dir():
+        raise InvalidWorkflow((Problem(("output_dir",), f"{folder} is a file", "name a folder"),))
+    if taken and not ours:
+        what = f"{folder / taken[0]} exists, and no run of ours has written it (there is no {RUN_FILE} beside it)"
+        raise InvalidWorkflow((Problem(("output_dir",), what, "choose another output_dir, or move it away"),))
+
+
+def output_dir(workflow: Workflow) -> Path:
+    """The folder as an absolute path."""
+    return (workflow.base_dir / workflow.output_dir).absolute()
+
+
+def write_models(
+    workflow: Workflow, plan: Plan, outcome: Outcome, store: Store, systems: Mapping[str, System]
+) -> dict[str, Artifact]:
+    """Copy the final models to the output folder and describe them there. Files already right are left alone.
+
+    Raises:
+        StoreCorrupt: a cached file is damaged; it was quarantined.
+    """
+    root = output_dir(workflow)
+    written: dict[str, JsonValue] = {}
+    models: dict[str, Artifact] = {}
+    for name in plan.graph.finals:
+        output = outcome.records[name].output
+        if output is None:
+            continue
+        folder = root if len(plan.graph.finals) == 1 else root / name
+        folders: dict[str, Path] = {}
+        for part, tree in output.parts.items():
+            folders[part] = _part(tree, folder / part.removesuffix("_path"), store, systems)
+            if folders[part].is_relative_to(root):
+                written |= {
+                    (folders[part] / file).relative_to(root).as_posix(): entry.sha256
+                    for file, entry in tree.files.items()
+                }
+        models[name] = Artifact.from_manifest(output, folders)
+        write_atomic(folder / MODEL_FILE, _pretty(_as_input_model(output, folders)))
+    _remove_stale(root, written)
+    if models:
+        write_atomic(root / LOCK_FILE, _pretty(_lock(workflow, plan, outcome, written)))
+    return models
+
+
+def write_run(workflow: Workflow, report: Mapping[str, JsonValue]) -> None:
+    """Write ``run.json``."""
+    write_atomic(output_dir(workflow) / RUN_FILE, _pretty(dict(report)))
+
+
+def _part(tree: Tree, target: Path, store: Store, systems: Mapping[str, System]) -> Path:
+    """Where a part can be read: the user's own folder, else the copy that is made at `target`."""
+    if is_local(tree.location):
+        return local_folder(tree.location)
+    store.export(bring(tree, store, systems) if tree.location else tree, target)
+    return target
+
+
+def _as_input_model(output: Manifest, folders: Mapping[str, Path]) -> dict[str, JsonValue]:
+    """The output written as a workflow's `input_model`."""
+    kind = "OnnxModel" if output.kind == OnnxModel.__name__ else "HfModel"
+    described: dict[str, JsonValue] = {"type": kind, "model_path": str(folders["model_path"])}
+    if output.kind == HfAdapterModel.__name__:
+        described["adapter_path"] = str(folders["adapter_path"])
+    return described | output.attributes
+
+
+def _remove_stale(root: Path, written: Mapping[str, JsonValue]) -> None:
+    """Remove what an earlier run of ours wrote here and this one did not."""
+    try:
+        before = json.loads((root / LOCK_FILE).read_bytes())["files"]
+    except (OSError, ValueError, KeyError):  # nothing of ours, or not readable: then nothing is removed
+        return
+    for name in before:
+        if name not in written:
+            (root / name).unlink(missing_ok=True)
+
+
+def _lock(workflow: Workflow, plan: Plan, outcome: Outcome, written: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    return {
+        "olive_engine": __version__,
+        "workflow": workflow.model_dump(mode="json"),
+        "input_model": plan.facts.input_identity,
+        "data": dict(plan.facts.data_identity),
+        "environments": {
+            name: environment.model_dump(mode="json") if environment else None
+            for name, environment in plan.facts.environments.items()
+        },
+        "steps": {name: record.key for name, record in outcome.records.items()},
+        "files": dict(written),
+    }
+
+
+def _pretty(value: JsonValue) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,100 @@
+"""The action cache: step key -> record of what the step gave, and what for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from olive_engine.contracts import Environment, Resources
+from olive_engine.digests import digest
+from olive_engine.models import Manifest
+from olive_engine.store.files import write_atomic
+
+
+class Provenance(BaseModel):
+    """How a result came about; nothing of this is in the key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    started: float
+    """Seconds since the epoch."""
+    seconds: float
+    system: str
+    resources: Resources
+    environment: Environment | None = None
+    packed: bool = False
+    peak_memory: int = 0
+
+
+class Record(BaseModel):
+    """What a step gave."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    key: str
+    step: str
+    kind: str
+    type: str
+    ingredients: dict[str, JsonValue]
+    """All that the key is the digest of, so that a later run can say what has changed."""
+    inputs: dict[str, str]
+    """Manifest digests of what was really read, by role. A recomputed input with other bytes is a reason to rerun."""
+    output: Manifest | None
+    metrics: dict[str, float]
+    provenance: Provenance
+
+
+class Records:
+    """The records of a store; each file carries its own digest, so a damaged one reads as none."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def load(self, key: str) -> Record | None:
+        """The record of that key; none if there is no intact one."""
+        return _read(self._path(key))
+
+    def save(self, record: Record) -> None:
+        """Write a record, and remember it as the step's last."""
+        content = record.model_dump(mode="json")
+        _write(self._path(record.key), content)
+        self.mark_last(record.kind, record.type, record.step, record.key)
+
+    def mark_last(self, kind: str, type_: str, step: str, key: str) -> None:
+        """Remember which key the step of that name had when it was last used."""
+        write_atomic(self._last(kind, type_, step), key)
+
+    def last(self, kind: str, type_: str, step: str) -> Record | None:
+        """The record that the step of that name used last, whatever its key."""
+        path = self._last(kind, type_, step)
+        return self.load(path.read_text()) if path.is_file() else None
+
+    def each(self) -> Iterator[tuple[Path, Record | None]]:
+        """Every record file with its record; none where it is damaged."""
+        for path in sorted(self._root.glob("by_key/*/*.json")):
+            yield path, _read(path)
+
+    def _path(self, key: str) -> Path:
+        return self._root / "by_key" / key[:2] / f"{key}.json"
+
+    def _last(self, kind: str, type_: str, step: str) -> Path:
+        return self._root / "last" / digest([kind, type_, step])[:32]
+
+
+def _write(path: Path, content: dict[str, JsonValue]) -> None:
+    write_atomic(path, json.dumps({"sha256": digest(content), "record": content}))
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        raw = json.loads(path.read_bytes())
+        if raw["sha256"] != digest(raw["record"]):
+            return None
+        return Record.model_validate(raw["record"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, ValidationError):  # torn, edited, or of another version: as good as none
+        return None

@@ -1,0 +1,73 @@
+"""Digests of the user's own files, remembered by size, modification time and inode."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from olive_engine.digests import digest, file_digest, files_under
+from olive_engine.models import FileEntry, Tree
+from olive_engine.store.files import write_atomic
+
+SETTLED = 2 * 10**9
+"""Nanoseconds that a file must be old before its digest is remembered: younger, a second write may share its stamp."""
+
+
+class Sources:
+    """Folders and files outside the store, described by content."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def tree(self, path: Path, names: frozenset[str] | None = None) -> Tree:
+        """The files under `path` (a file counts as a folder with just it); `names` keeps only those.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        path = path.resolve()
+        folder = path.parent if path.is_file() else path
+        listed = [name for name in files_under(path) if names is None or name in names]
+        remembered = self._remembered(path)
+        found: dict[str, list[int | str]] = {}
+        for name in listed:
+            stamp = _stamp(folder / name)
+            known = remembered.get(name)
+            if known is not None and known[:3] == stamp:
+                found[name] = known
+            else:
+                found[name] = [*stamp, file_digest(folder / name)]
+        now = time.time_ns()
+        settled = {name: row for name, row in found.items() if now - int(row[1]) > SETTLED}
+        if settled != remembered and names is None:
+            write_atomic(self._index(path), json.dumps(settled))
+        files = {name: FileEntry(sha256=str(row[3]), size=int(row[0])) for name, row in found.items()}
+        return Tree(files=files, location=folder.as_uri())
+
+    def _index(self, path: Path) -> Path:
+        return self._root / f"{digest(str(path))[:32]}.json"
+
+    def _remembered(self, path: Path) -> dict[str, list[int | str]]:
+        try:
+            raw = json.loads(self._index(path).read_bytes())
+        except (OSError, ValueError):  # a lost memory costs a re-read, nothing else
+            return {}
+        return raw if isinstance(raw, dict) else {}
+
+
+def is_local(location: str) -> bool:
+    """Whether a tree's location is a folder of the user's on this machine."""
+    return location.startswith("file://")
+
+
+def local_folder(location: str) -> Path:
+    """The folder that a ``file://`` location names."""
+    return Path(unquote(urlsplit(location).path))
+
+
+def _stamp(path: Path) -> list[int | str]:
+    stat = os.stat(path)  # noqa: PTH116 - one call; follows links as reading does
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino]

@@ -1,0 +1,194 @@
+"""The store of one cache folder: records over blobs, with the folders that steps work in.
+
+<cache_dir>/
+    blobs/        bytes by sha256, read-only
+    records/      step key -> what it gave; and each step's last key
+    sources/      remembered digests of the user's files
+    state/        what a step keeps from one attempt to the next (checkpoints)
+    jobs/         job folders of running steps
+    locks/        one lock file for each step in the making
+    quarantine/   blobs that no longer had the bytes of their digest
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from olive_engine.digests import file_digest
+from olive_engine.errors import StoreCorrupt
+from olive_engine.models import FileEntry, Manifest, Tree
+from olive_engine.store.blobs import Blobs
+from olive_engine.store.files import remove_tree
+from olive_engine.store.locks import StepLock
+from olive_engine.store.records import Record, Records
+from olive_engine.store.sources import Sources, is_local, local_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a cache holds; sizes in bytes."""
+
+    records: int
+    blobs: int
+    blob_bytes: int
+    state_bytes: int
+
+
+class Store:
+    """Everything that a run reads from and writes to its cache folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.blobs = Blobs(self.root / "blobs", self.root / "quarantine")
+        self.records = Records(self.root / "records")
+        self.sources = Sources(self.root / "sources")
+
+    # --- bytes ----------------------------------------------------------------------------------------------------
+
+    def missing(self, output: Manifest | None) -> str:
+        """Which file of an output the cache no longer has (by size and modification time); empty: none."""
+        for tree in output.parts.values() if output else ():
+            if tree.location:
+                continue
+            for name, entry in tree.files.items():
+                if not self.blobs.intact(entry):
+                    return name
+        return ""
+
+    def place(self, tree: Tree, into: Path) -> None:
+        """Put a tree's files under `into` for a job to read: links to blobs, or to the user's own files.
+
+        Raises:
+            StoreCorrupt: a blob does not have the bytes of its digest.
+            FileNotFoundError: one of the user's files has gone or changed since the plan was made.
+        """
+        into.mkdir(parents=True, exist_ok=True)
+        if is_local(tree.location):
+            folder = local_folder(tree.location)
+            for name, entry in tree.files.items():
+                source, target = folder / name, into / name
+                if not source.is_file() or source.stat().st_size != entry.size:
+                    raise FileNotFoundError(f"{source} has gone or changed since the run began")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(source)
+        else:
+            for name, entry in tree.files.items():
+                self.blobs.link(entry, into / name)
+
+    def ingest(self, folder: Path, tree: Tree, *, verify: bool = False) -> Tree:
+        """Move the files of a tree into the store, where its bytes then are; `verify` reads what came from afar.
+
+        Raises:
+            StoreCorrupt: a file does not have the bytes of its digest.
+        """
+        for name, entry in tree.files.items():
+            if verify and file_digest(folder / name) != entry.sha256:
+                raise StoreCorrupt(entry.sha256, f"{name} came from {tree.location} with other bytes")
+            self.blobs.take(folder / name, entry)
+        return Tree(files=tree.files)
+
+    def export(self, tree: Tree, into: Path) -> None:
+        """Copy a tree to a folder of the user's; files that already have the right bytes are left alone.
+
+        Raises:
+            StoreCorrupt: a blob does not have the bytes of its digest.
+        """
+        into.mkdir(parents=True, exist_ok=True)
+        present = self.sources.tree(into).files
+        for name, entry in tree.files.items():
+            if present.get(name) != entry:
+                self.blobs.copy(entry, into / name)
+
+    # --- working folders ------------------------------------------------------------------------------------------
+
+    def state_folder(self, key: str) -> Path:
+        """The folder that belongs to a step key across attempts."""
+        path = self.root / "state" / key
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def drop_state(self, key: str) -> None:
+        """Remove a step key's state folder: the step is done."""
+        remove_tree(self.root / "state" / key)
+
+    def new_job(self) -> Path:
+        """An empty job folder."""
+        path = self.root / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+        path.mkdir(parents=True)
+        return path
+
+    def probe_file(self, identity: str) -> Path:
+        """Where the answer of a probe of that environment is remembered."""
+        return self.root / "probes" / f"{identity}.json"
+
+    def lock(self, key: str) -> StepLock:
+        """The lock of a step key."""
+        return StepLock(self.root / "locks" / f"{key}.lock")
+
+    # --- housekeeping ---------------------------------------------------------------------------------------------
+
+    def usage(self) -> Usage:
+        """Count and sizes."""
+        blobs = [stat.st_size for _, stat in self.blobs.each()]
+        state = sum(p.stat().st_size for p in (self.root / "state").rglob("*") if p.is_file())
+        return Usage(sum(1 for _ in self.records.each()), len(blobs), sum(blobs), state)
+
+    def verify(self) -> list[str]:
+        """Read every blob; move the damaged to quarantine and return their digests. Damaged records are removed."""
+        damaged = []
+        for sha256, stat in self.blobs.each():
+            try:
+                self.blobs.verify(FileEntry(sha256=sha256, size=stat.st_size), again=True)
+            except StoreCorrupt:
+                damaged.append(sha256)
+        for path, record in self.records.each():
+            if record is None:
+                path.unlink()
+                damaged.append(path.stem)
+        return damaged
+
+    def collect_garbage(self, older_than: float, *, dry_run: bool = False) -> int:
+        """Remove records not used for `older_than` seconds, then what no record refers to. Returns the bytes freed.
+
+        A step that another run is computing right now is safe: its files are in its job folder until it is recorded.
+        """
+        horizon = time.time() - older_than
+        kept: set[str] = set()
+        for path, record in self.records.each():
+            if record is not None and path.stat().st_mtime >= horizon:
+                if record.output:
+                    kept |= {entry.sha256 for tree in record.output.parts.values() for entry in tree.files.values()}
+            elif not dry_run:
+                path.unlink()
+        freed = 0
+        for sha256, stat in list(self.blobs.each()):
+            if sha256 not in kept and (stat.st_ctime < horizon or older_than == 0):
+                freed += stat.st_size
+                if not dry_run:
+                    self.blobs.remove(sha256)
+        for folder in ("jobs", "state", "quarantine"):
+            for path in (self.root / folder).glob("*"):
+                if path.stat().st_mtime < horizon and not dry_run and not _in_use(self, path):
+                    remove_tree(path)
+        return freed
+
+    def touch(self, record: Record) -> None:
+        """Mark a record as used now, for `collect_garbage`."""
+        path = self.root / "records" / "by_key" / record.key[:2] / f"{record.key}.json"
+        os.utime(path)
+        self.records.mark_last(record.kind, record.type, record.step, record.key)
+
+
+def _in_use(store: Store, state: Path) -> bool:
+    """Whether some run holds the lock of the step that this folder belongs to."""
+    if state.parent.name != "state":
+        return False
+    lock = store.lock(state.name)
+    if lock.try_acquire():
+        lock.release()
+        return False
+    return True

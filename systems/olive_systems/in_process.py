@@ -1,0 +1,67 @@
+"""The engine's own process: one job at a time, where a debugger reaches. What `--debug` runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from olive_engine import machine
+from olive_engine.contracts import Capabilities, Environment, Resources, Result, System, Update
+from olive_engine.options import Options
+from olive_engine.worker import Worker
+from olive_systems.local import LocalSystemConfig, local_resources, read_result
+
+
+class InProcess(System):
+    """Runs each job at once, in this process, before `submit` returns."""
+
+    type = "InProcess"
+    config_type = LocalSystemConfig
+
+    def __init__(self, name: str, config: Options) -> None:
+        super().__init__(name, config)
+        options = LocalSystemConfig.model_validate(config.model_dump())
+        _, self._resources = local_resources(options)
+        self._worker = Worker(None)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """One job at a time, which cannot be stopped but by Ctrl-C."""
+        return Capabilities(
+            shared_filesystem=True,
+            max_parallel=1,
+            accelerators=(self._resources.device,),
+            streams_events=False,
+            can_stop=False,
+        )
+
+    @property
+    def resources(self) -> Resources:
+        """Threads and device of each job."""
+        return self._resources
+
+    def environment(self, packages: Sequence[str]) -> Environment:
+        """This interpreter's packages and this machine's device, as configured."""
+        found = machine.environment(packages)
+        return found.model_copy(update={"device": self._resources.device})
+
+    def submit(self, job: Path) -> _Handle:
+        """Run the job."""
+        self._worker.run(job)
+        return _Handle(job)
+
+
+class _Handle:
+    """A job that is already over."""
+
+    def __init__(self, job: Path) -> None:
+        self._job = job
+
+    def poll(self) -> Update:
+        return Update("done")
+
+    def stop(self) -> None:
+        """Nothing runs any more."""
+
+    def collect(self, *, fetch: bool) -> Result:  # noqa: ARG002 - outputs are in the job folder anyway
+        return read_result(self._job)

@@ -1,0 +1,277 @@
+"""This machine: jobs run in warm worker processes of the same interpreter."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from olive_engine import machine
+from olive_engine.contracts import (
+    EVENT_LINE,
+    EVENT_PREFIX,
+    Capabilities,
+    Environment,
+    EventLine,
+    Resources,
+    Result,
+    System,
+    Update,
+)
+from olive_engine.errors import SystemUnavailable
+from olive_engine.options import Options
+from olive_engine.worker import DONE_PREFIX, STOP_LINE
+
+STOP_GRACE = 5.0
+"""Seconds that a job has to save its checkpoint when asked to stop."""
+LOG_LINES = 50
+"""Lines of a worker's standard error that are kept for a failure's message."""
+DEFAULT_WORKERS = 2
+
+
+class Accelerator(Options):
+    """A device and how ONNX models run on it."""
+
+    device: Literal["cpu", "gpu", "npu"] = Field(description="The kind of device.")
+    execution_providers: tuple[str, ...] = Field((), description="ONNX Runtime execution providers, best first.")
+
+
+class LocalSystemConfig(Options):
+    """Options of a LocalSystem."""
+
+    accelerators: tuple[Accelerator, ...] = Field((), description="The devices to use; default: what is found here.")
+    workers: int | None = Field(
+        None, ge=1, description="Jobs that run at once; default: 2, or 1 on a single core or with a GPU."
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="CPU threads of each job; default: the cores divided by `workers`. Results are bit-identical for "
+        "equal threads.",
+    )
+    environment_variables: dict[str, str] = Field({}, description="Set for the workers, over this process's own.")
+
+    @field_validator("accelerators", mode="before")
+    @classmethod
+    def _from_names(cls, value: object) -> object:
+        """`["gpu"]` is short for `[{device: gpu}]`."""
+        if isinstance(value, (list, tuple)):
+            return tuple({"device": item} if isinstance(item, str) else item for item in value)
+        return value
+
+
+def local_resources(config: LocalSystemConfig) -> tuple[int, Resources]:
+    """How many jobs run at once, and what each gets."""
+    device = config.accelerators[0].device if config.accelerators else machine.environment(()).device
+    workers = config.workers or (1 if device == "gpu" else min(DEFAULT_WORKERS, machine.cores()))
+    threads = config.threads or max(1, machine.cores() // workers)
+    return workers, Resources(threads=threads, device=device)
+
+
+class LocalSystem(System):
+    """Runs jobs here, each in a worker process that stays warm for the next."""
+
+    type = "LocalSystem"
+    config_type = LocalSystemConfig
+
+    def __init__(self, name: str, config: Options) -> None:
+        super().__init__(name, config)
+        self._options = LocalSystemConfig.model_validate(config.model_dump())
+        self._workers, self._resources = local_resources(self._options)
+        self._processes: list[_Process] = []
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """A shared file system, live events, stop."""
+        return Capabilities(shared_filesystem=True, max_parallel=self._workers, accelerators=(self._resources.device,))
+
+    @property
+    def resources(self) -> Resources:
+        """Threads and device of each job."""
+        return self._resources
+
+    def environment(self, packages: Sequence[str]) -> Environment:
+        """This interpreter's packages and this machine's device, as configured."""
+        found = machine.environment(packages)
+        return found.model_copy(update={"device": self._resources.device})
+
+    def submit(self, job: Path) -> LocalHandle:
+        """Hand the job to an idle worker, or start one."""
+        for dead in [process for process in self._processes if not process.alive]:
+            dead.close()
+            self._processes.remove(dead)
+        idle = next((process for process in self._processes if process.idle), None)
+        if idle is None:
+            idle = _Process(self._variables())
+            self._processes.append(idle)
+        return idle.start(job)
+
+    def close(self) -> None:
+        """End the workers."""
+        for process in self._processes:
+            process.close()
+        self._processes = []
+
+    def _variables(self) -> Mapping[str, str]:
+        """The workers' environment: nothing that redirects imports, threads as declared, no telemetry."""
+        threads = str(self._resources.threads)
+        kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+        return {
+            **kept,
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "PYTHONUNBUFFERED": "1",
+            **self._options.environment_variables,
+        }
+
+
+class LocalHandle:
+    """A job in a local worker. Filled by the worker's reader threads, emptied by `poll`."""
+
+    def __init__(self, job: Path, process: _Process) -> None:
+        self._job = job
+        self._process = process
+        self.events: deque[EventLine] = deque()
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self.finished = threading.Event()
+        self.lost = ""
+
+    def poll(self) -> Update:
+        """What the worker said since the last look."""
+        over = self.finished.is_set()  # before the queues are emptied, so that nothing said before it is missed
+        said = tuple(self.events.popleft() for _ in range(len(self.events)))
+        log = tuple(self.log.popleft() for _ in range(len(self.log)))
+        state: Literal["running", "done", "lost"] = "lost" if self.lost else "done"
+        return Update(state if over else "running", said, self.lost, log)
+
+    def stop(self) -> None:
+        """Ask, wait for the checkpoint, then kill."""
+        if not self.finished.is_set():
+            self._process.say(STOP_LINE)
+            if not self.finished.wait(STOP_GRACE):
+                self._process.kill()
+                self.finished.wait(STOP_GRACE)
+
+    def collect(self, *, fetch: bool) -> Result:  # noqa: ARG002 - outputs are in the job folder anyway
+        """Read ``result.json``."""
+        return read_result(self._job)
+
+
+def read_result(job: Path) -> Result:
+    """The result in a job folder.
+
+    Raises:
+        SystemUnavailable: there is none, or of another shape.
+    """
+    try:
+        return Result.model_validate_json((job / "result.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise SystemUnavailable(f"the worker left no readable result: {error}") from None
+
+
+class _Process:
+    """One warm worker."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "olive_engine.worker", "--serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=dict(variables),
+            start_new_session=True,  # Ctrl-C goes to the engine alone, which then stops its workers in order
+        )
+        self._handle: LocalHandle | None = None
+        self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_lines, self._read_log)]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def idle(self) -> bool:
+        return self._handle is None
+
+    def start(self, job: Path) -> LocalHandle:
+        self._handle = handle = LocalHandle(job, self)
+        self._log.clear()
+        self.say(str(job))
+        return handle
+
+    def say(self, line: str) -> None:
+        """Send a line; a worker that has just died is noticed by its reader."""
+        with suppress(BrokenPipeError):
+            print(line, file=self._process.stdin, flush=True)
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        if self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(STOP_GRACE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        for reader in self._readers:
+            reader.join(STOP_GRACE)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream:
+                stream.close()
+
+    def _read_lines(self) -> None:
+        for line in self._process.stdout or ():
+            handle = self._handle
+            if handle is None:
+                continue
+            if line.startswith(EVENT_PREFIX):
+                handle.events.append(EVENT_LINE.validate_json(line.removeprefix(EVENT_PREFIX)))
+            elif line.startswith(DONE_PREFIX):
+                self._handle = None
+                handle.log.extend(self._log)
+                handle.finished.set()
+        self._process.wait()
+        self._readers[1].join(STOP_GRACE)  # its last words say why
+        if handle := self._handle:
+            handle.log.extend(self._log)
+            handle.lost = _death(self._process.returncode, self._log)
+            self._handle = None
+            handle.finished.set()
+
+    def _read_log(self) -> None:
+        for line in self._process.stderr or ():
+            self._log.append(line.rstrip())
+
+
+def _death(code: int, log: Sequence[str]) -> str:
+    """Why a worker is gone, in one sentence."""
+    if code == -signal.SIGKILL:
+        return "its worker was killed (signal 9), as the operating system does when memory runs out"
+    if code < 0:
+        return f"its worker was killed by signal {-code} ({signal.Signals(-code).name})"
+    last = next((line for line in reversed(log) if line.startswith("olive worker:")), "")
+    return (
+        last.removeprefix("olive worker: ") or f"its worker ended with exit code {code} before the result was written"
+    )
