@@ -22,16 +22,15 @@ from pydantic import JsonValue
 from olive_engine import facts as facts_module
 from olive_engine import graph, hub, outputs, planner
 from olive_engine.config.draft import Draft, read
-from olive_engine.config.workflow import INPUT_MODEL, SystemEntry, Workflow
+from olive_engine.config.workflow import SystemEntry, Workflow
 from olive_engine.contracts import System
 from olive_engine.data.check import check as check_data
 from olive_engine.errors import InvalidWorkflow, PassFailed, Problem, StoreCorrupt, SystemUnavailable
-from olive_engine.evaluation.goals import GoalResult
-from olive_engine.evaluation.summary import judge_all
+from olive_engine.evaluation.verdicts import Verdict, judge_all
 from olive_engine.executor import CachedResults, Outcome, execute
 from olive_engine.models import Artifact
 from olive_engine.planner import Plan
-from olive_engine.probing import probe
+from olive_engine.probing import known_environment, probe
 from olive_engine.registry import find_metric, find_pass, find_system
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
@@ -70,7 +69,7 @@ class RunResult:
     steps: Mapping[str, StepResult]
     metrics: Mapping[str, Mapping[str, float]]
     """Pass or `input_model` -> metric -> value; a metric with several values has one entry for each."""
-    goals: tuple[GoalResult, ...]
+    goals: tuple[Verdict, ...]
     seconds: float
 
     @property
@@ -154,7 +153,7 @@ def lacking(workflow_plan: Plan) -> tuple[Problem, ...]:
         node = workflow_plan.steps[name].node
         environment = workflow_plan.facts.environments.get(node.system)
         required = workflow_plan.facts.requires[node.kind, node.type]
-        absent = {package for package in required if environment and package not in environment.packages}
+        absent = {name for name in required if environment and not planner.installed(name, environment)}
         if absent:
             missing.setdefault(node.system, set()).update(absent)
             cls = find_pass(node.type) if node.kind == "pass" else find_metric(node.type)
@@ -190,19 +189,7 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
     outputs.check_output_dir(workflow)
     pinned = hub.pin(workflow, online=True)
     with _open(pinned, debug=debug) as (store, systems):
-        for attempt in range(REPLANS):
-            current = _preflight(pinned, store, systems)
-            listener.on_event(_plan_event(current))
-            try:
-                outcome = execute(current, store, systems, listener)
-                models = {} if outcome.failures else outputs.write_models(pinned, current, outcome, store, systems)
-            except StoreCorrupt:
-                if attempt == REPLANS - 1:
-                    raise
-                continue
-            except OSError as error:
-                raise SystemUnavailable(f"the results could not be written: {error}") from error
-            break
+        current, outcome, models = _carry_out(pinned, store, systems, listener)
     result = _result(pinned, current, outcome, models, time.perf_counter() - started)
     outputs.write_run(pinned, _report(result, current, outcome))
     listener.on_event(
@@ -219,11 +206,31 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
     return result
 
 
+def _carry_out(
+    workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter
+) -> tuple[Plan, Outcome, Mapping[str, Artifact]]:
+    """Plan, execute, write; again from the plan when a cached file turns out to be damaged."""
+    for attempt in range(1, REPLANS + 1):
+        current = _preflight(workflow, store, systems)
+        listener.on_event(_plan_event(current))
+        try:
+            outcome = execute(current, store, systems, listener)
+            if outcome.failures:
+                return current, outcome, {}
+            return current, outcome, outputs.write_models(workflow, current, outcome, store, systems)
+        except StoreCorrupt:
+            if attempt == REPLANS:
+                raise
+        except OSError as error:
+            raise SystemUnavailable(f"the results could not be written: {error}") from error
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
 def _preflight(workflow: Workflow, store: Store, systems: Mapping[str, System]) -> Plan:
     """The plan with everything known that only a run may ask for; refuses what the systems cannot do."""
     built = graph.build(workflow)
     for name, packages in facts_module.packages_by_system(built).items():
-        if facts_module.known_environment(systems[name], sorted(packages), store) is None:
+        if known_environment(systems[name], sorted(packages), store) is None:
             probe(systems[name], sorted(packages), store)
     current = _plan(workflow, store, systems, online=True)
     if problems := lacking(current):
@@ -290,7 +297,7 @@ def _result(
             reasons=current.steps[name].reasons,
             seconds=record.provenance.seconds,
             metrics=record.metrics,
-            size=record.output.size if record.output else 0,
+            size=record.size,
         )
         for name in current.steps
         if (record := outcome.records.get(name))
@@ -300,7 +307,7 @@ def _result(
         if record.kind == "evaluate":
             subject, _, metric = name.partition(":")
             metrics.setdefault(subject, {}).update({f"{metric}.{sub}": value for sub, value in record.metrics.items()})
-    goals = judge_all(workflow, metrics, baseline=metrics.get(INPUT_MODEL, {}))
+    goals = judge_all(workflow, metrics)
     return RunResult(outputs.output_dir(workflow), models, steps, metrics, goals, seconds)
 
 
@@ -325,7 +332,7 @@ def _report(result: RunResult, current: Plan, outcome: Outcome) -> dict[str, Jso
                 "reasons": list(step.reasons),
                 "seconds": round(record.provenance.seconds, 3),
                 "metrics": dict(record.metrics),
-                "size": record.output.size if record.output else 0,
+                "size": record.size,
                 "output": record.output.digest if record.output else None,
                 "provenance": record.provenance.model_dump(mode="json"),
             }

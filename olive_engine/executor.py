@@ -25,6 +25,7 @@ from olive_engine.contracts import (
 )
 from olive_engine.errors import Failure, Interrupted, StoreCorrupt, SystemUnavailable
 from olive_engine.graph import Node
+from olive_engine.job_run import input_folder
 from olive_engine.models import Manifest, Tree, tokenizer_part
 from olive_engine.options import DataRef, marked
 from olive_engine.planner import Plan, Step
@@ -35,7 +36,6 @@ from olive_engine.store import Provenance, Record, Store
 from olive_engine.store.files import remove_tree, write_atomic
 from olive_engine.store.locks import StepLock
 from olive_engine.store.sources import is_local
-from olive_engine.worker import input_folder
 
 SHORTEST_NAP, LONGEST_NAP = 0.001, 0.05
 """Seconds between two looks at the running jobs: short after something happened, doubling while nothing does."""
@@ -72,10 +72,10 @@ class CachedResults:
 
     def missing(self, record: Record) -> str:
         """Which file of the record's output is no longer there; empty: none."""
-        for tree in record.output.parts.values() if record.output else ():
-            if tree.location and not is_local(tree.location) and _keeper(self._systems, tree) is None:
+        for tree in record.trees:
+            if tree.location and _keeper(self._systems, tree) is None:
                 return tree.location
-        return self._store.missing(record.output)
+        return next((name for tree in record.trees if (name := self._store.missing(tree))), "")
 
 
 def execute(plan: Plan, store: Store, systems: Mapping[str, System], reporter: Reporter) -> Outcome:
@@ -102,7 +102,7 @@ def bring(tree: Tree, store: Store, systems: Mapping[str, System]) -> Tree:
         StoreCorrupt: it arrived with other bytes than its digests say.
     """
     here = Tree(files=tree.files)
-    if not store.missing(Manifest(kind="", parts={"": here})):
+    if not store.missing(here):
         return here
     keeper = _keeper(systems, tree)
     if keeper is None:
@@ -281,6 +281,11 @@ class _Execution:
         if node.kind == "data":
             models = tuple(_tokenizer_only(manifest) for manifest in models)
         items = tuple(self._item(step, system) for step in steps)
+        if node.kind == "data" and (files := self._plan.facts.data[node.name]):
+            tree = self._store.place_sources(files, input_folder(folder, "items/0/files", 0, "files_path"))
+            self._check_source(node, tree)
+            sources = Manifest(kind="SourceFiles", parts={"files_path": tree})
+            items = (items[0].model_copy(update={"data": {"files": sources}}),)
         resources = system.resources
         if _is_timing(node):
             resources = resources.model_copy(update={"exclusive": True})
@@ -288,7 +293,7 @@ class _Execution:
         for index, manifest in enumerate(models):
             self._place(folder, "models", index, manifest, system)
         for index, (item, step) in enumerate(zip(items, steps, strict=True)):
-            for option, manifest in item.data.items():
+            for option, manifest in item.data.items() if node.kind != "data" else ():
                 self._place(folder, f"items/{index}/{option}", 0, manifest, system)
             if system.capabilities.shared_filesystem:
                 state = folder / "state" / str(index)
@@ -300,8 +305,6 @@ class _Execution:
     def _item(self, step: Step, system: System) -> Item:
         node = step.node
         data = {option: self._here(self._output(name), system) for option, name in node.data.items()}
-        if node.kind == "data" and (source := self._plan.facts.data[node.name]):
-            data = {"files": source}
         references = {name for name, _ in marked(type(node.config), DataRef)}
         return Item(
             key=_key(step),
@@ -311,6 +314,12 @@ class _Execution:
             seed=self._plan.facts.seed,
             data=data,
         )
+
+    def _check_source(self, node: Node, tree: Tree) -> None:
+        """Refuse files that have changed since the plan was made: the key would not be theirs."""
+        planned = self._plan.facts.data_identity[node.name]
+        if planned != {name: entry.sha256 for name, entry in tree.files.items()}:
+            raise FileNotFoundError("a data file has changed since the run began")
 
     def _place(self, folder: Path, slot: str, index: int, manifest: Manifest, system: System) -> None:
         for part, tree in manifest.parts.items():
@@ -379,6 +388,7 @@ class _Execution:
                 ingredients=dict(step.ingredients),
                 inputs=self._read(step.node),
                 output=output,
+                made=_made(output, running.job),
                 metrics=item.metrics,
                 provenance=Provenance(
                     started=running.started,
@@ -425,9 +435,7 @@ class _Execution:
         self._release((step,))
         self._records[name] = record
         self._reporter.on_event(
-            events.StepFinished(
-                name, reused, record.provenance.seconds, record.metrics, record.output.size if record.output else 0
-            )
+            events.StepFinished(name, reused, record.provenance.seconds, record.metrics, record.size)
         )
         for follower in self._followers[name]:
             self._waits[follower] -= 1
@@ -486,6 +494,12 @@ def _key(step: Step) -> str:
     if step.key is None:
         raise SystemUnavailable(f"{step.node.name}: {'; '.join(step.reasons)}")
     return step.key
+
+
+def _made(output: Manifest | None, job: Job) -> tuple[str, ...]:
+    """The parts of an output that are not one of the job's inputs."""
+    given = {tree.digest for model in job.models for tree in model.parts.values()}
+    return tuple(name for name, tree in output.parts.items() if tree.digest not in given) if output else ()
 
 
 def _is_timing(node: Node) -> bool:

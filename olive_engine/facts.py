@@ -19,7 +19,7 @@ from olive_engine.digests import digest, file_digest
 from olive_engine.errors import InvalidWorkflow, Problem
 from olive_engine.graph import Node, PassGraph
 from olive_engine.models import Manifest, Tree, tokenizer_part
-from olive_engine.planner import Facts
+from olive_engine.planner import Facts, flavours
 from olive_engine.probing import known_environment
 from olive_engine.registry import find_metric, find_pass
 from olive_engine.store import Store
@@ -33,17 +33,18 @@ def gather(
     Raises:
         InvalidWorkflow: the input model or a data file cannot be read.
     """
-    kinds = {(node.kind, node.type) for node in graph.nodes.values()}
+    kinds: set[tuple[str, str]] = {(node.kind, node.type) for node in graph.nodes.values()}
     requires = {kind_type: _requires(*kind_type) for kind_type in kinds}
     model = _input_model(workflow, store, online=online)
-    data = {node.name: _source(node, workflow, store) for node in graph.nodes.values() if node.kind == "data"}
+    data_nodes = [node for node in graph.nodes.values() if node.kind == "data"]
+    files = {node.name: _source_files(node, workflow) for node in data_nodes}
     packages = packages_by_system(graph)
     return Facts(
         input_model=model,
         input_identity=_model_identity(workflow, model),
         tokenizer=tokenizer_part(model.parts["model_path"]).digest if model else "",
-        data={name: manifest for name, (manifest, _) in data.items()},
-        data_identity={name: identity for name, (_, identity) in data.items()},
+        data=files,
+        data_identity={node.name: _source_identity(node, files[node.name], workflow, store) for node in data_nodes},
         implementations={kind_type: _implementation(*kind_type) for kind_type in kinds},
         environments={name: known_environment(systems[name], sorted(found), store) for name, found in packages.items()},
         requires=requires,
@@ -55,7 +56,8 @@ def packages_by_system(graph: PassGraph) -> dict[str, set[str]]:
     """The distributions that the steps of each system require."""
     packages: dict[str, set[str]] = {}
     for node in graph.nodes.values():
-        packages.setdefault(node.system, set()).update(_requires(node.kind, node.type))
+        wanted = {name for requirement in _requires(node.kind, node.type) for name in flavours(requirement)}
+        packages.setdefault(node.system, set()).update(wanted)
     return packages
 
 
@@ -110,7 +112,7 @@ def _without_pickles(tree: Tree, model: HfModelConfig) -> Tree:
     if pickles and not any(name.endswith(".safetensors") for name in tree.files):
         problem = Problem(
             ("input_model", "model_path"),
-            f"{model.model_path} has only pickled weights, which can run code when loaded: {', '.join(sorted(pickles))}",
+            f"{model.model_path} has only pickled weights, which can run code: {', '.join(sorted(pickles))}",
             "save it as safetensors first",
         )
         raise InvalidWorkflow((problem,))
@@ -132,35 +134,28 @@ def _model_identity(workflow: Workflow, manifest: Manifest | None) -> JsonValue:
 # --- data ---------------------------------------------------------------------------------------------------------
 
 
-def _source(node: Node, workflow: Workflow, store: Store) -> tuple[Manifest | None, JsonValue]:
-    """The files a data step reads, and what stands for them in its key."""
-    config = node.config
-    if not isinstance(config, DataConfig):
-        raise TypeError(f"{node.name}: not a data config: {config!r}")
-    if config.hub_name:
-        revision = config.load_dataset_config.revision
-        commit = revision if revision and hub.COMMIT.match(revision) else None
-        return None, ({"hub": config.hub_name, "commit": commit} if commit else None)
-    files: dict[str, Path] = {}
+def _data_config(node: Node, workflow: Workflow) -> DataConfig:
+    return workflow.data_config(node.name.removeprefix("data:"))
+
+
+def _source_files(node: Node, workflow: Workflow) -> dict[str, Path]:
+    """The local files that a data step reads, by their names in the step."""
     try:
-        files = local_files(config, workflow.base_dir)
-        trees = {name: store.sources.tree(path) for name, path in files.items()}
+        return local_files(_data_config(node, workflow), workflow.base_dir)
     except OSError as error:
         raise InvalidWorkflow((Problem(node.path, f"a data file cannot be read: {error}"),)) from None
-    entries = {name: next(iter(tree.files.values())) for name, tree in trees.items()}
-    links = {name: path.resolve() for name, path in files.items()}
-    manifest = Manifest(kind="SourceFiles", parts={"files_path": Tree(files=entries, location=_location(links))})
-    return manifest, [[Path(name).suffix, entry.sha256] for name, entry in entries.items()]
 
 
-def _location(files: Mapping[str, Path]) -> str:
-    """The folder under which every file has its relative name."""
-    for name, path in files.items():
-        root = path
-        for _ in Path(name).parts:
-            root = root.parent
-        return root.as_uri()
-    return ""
+def _source_identity(node: Node, files: Mapping[str, Path], workflow: Workflow, store: Store) -> JsonValue:
+    """What stands for a data step's source in its key: contents by name, or a hub data set's commit."""
+    config = _data_config(node, workflow)
+    if name := hub.hub_dataset(config):
+        revision = config.load_dataset_config.revision
+        return {"hub": name, "commit": revision} if revision and hub.COMMIT.match(revision) else None
+    try:
+        return {name: store.sources.entry(path).sha256 for name, path in files.items()}
+    except OSError as error:
+        raise InvalidWorkflow((Problem(node.path, f"a data file cannot be read: {error}"),)) from None
 
 
 # --- code ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from olive_engine.config.workflow import INPUT_MODEL, HfModelConfig, MetricEntry, PassEntry, Workflow
 from olive_engine.contracts import AnyPass
+from olive_engine.data.files import portable
 from olive_engine.errors import ConfigPath, InvalidWorkflow, Problem
 from olive_engine.models import HfAdapterModel, HfModel, Model, OnnxModel
 from olive_engine.options import DataRef, Options, marked
@@ -251,7 +252,7 @@ def _data_node(workflow: Workflow, step: str) -> Node:
         name=step,
         kind="data",
         type="",
-        config=workflow.data_configs[index],
+        config=portable(workflow.data_configs[index]),
         system=workflow.host or LOCAL,
         inputs=(INPUT_MODEL,),
         path=("data_configs", index),

@@ -19,6 +19,12 @@ def is_hub_name(model_path: str, base_dir: Path) -> bool:
     return not (base_dir / model_path).exists() and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model_path) is not None
 
 
+def hub_dataset(config: DataConfig) -> str:
+    """The name of the hub data set that a data config reads; empty if it reads local files."""
+    load = config.load_dataset_config
+    return load.data_name or "" if load.format is None else ""
+
+
 def pin(workflow: Workflow, *, online: bool) -> Workflow:
     """Replace every hub revision by the commit it stands for.
 
@@ -35,7 +41,7 @@ def pin(workflow: Workflow, *, online: bool) -> Workflow:
         commit = _commit(model.model_path, "model", str(wanted) if wanted else None, ("input_model",), online=online)
         if commit:
             changes["input_model"] = model.model_copy(update={"load_kwargs": {**model.load_kwargs, "revision": commit}})
-    if any(config.hub_name for config in workflow.data_configs):
+    if any(hub_dataset(config) for config in workflow.data_configs):
         changes["data_configs"] = tuple(
             _pin_data(config, index, online=online) for index, config in enumerate(workflow.data_configs)
         )
@@ -60,10 +66,10 @@ def snapshot(name: str, commit: str, *, online: bool) -> Path | None:
 
 
 def _pin_data(config: DataConfig, index: int, *, online: bool) -> DataConfig:
-    if not config.hub_name:
+    load, name = config.load_dataset_config, hub_dataset(config)
+    if not name:
         return config
-    load = config.load_dataset_config
-    commit = _commit(config.hub_name, "dataset", load.revision, ("data_configs", index), online=online)
+    commit = _commit(name, "dataset", load.revision, ("data_configs", index), online=online)
     if not commit:
         return config
     return config.model_copy(update={"load_dataset_config": load.model_copy(update={"revision": commit})})

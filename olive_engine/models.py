@@ -118,11 +118,15 @@ class Artifact(BaseModel):
         """
         if manifest.kind not in Artifact.kinds:
             raise ValueError(f"unknown kind of artifact {manifest.kind!r}; known: {', '.join(sorted(Artifact.kinds))}")
-        return Artifact.kinds[manifest.kind](**manifest.attributes, **folders)  # type: ignore[arg-type]  # checked by pydantic
+        return Artifact.kinds[manifest.kind](**manifest.attributes, **folders)
 
 
 class Model(Artifact):
     """Any model that a pass can take or give."""
+
+
+ModelClass = type[Model]
+"""For classes that have an attribute `type` of their own."""
 
 
 class HfModel(Model):

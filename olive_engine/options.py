@@ -17,6 +17,10 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+OptionsClass = type[Options]
+"""For classes that have an attribute `type` of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataRef:
     """The option names a data config; the step gets it prepared, under the option's name, in `PassContext.data`."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from olive_engine.config.data import DataConfig
 from olive_engine.config.workflow import INPUT_MODEL
 from olive_engine.contracts import Device, Environment
 from olive_engine.digests import digest
@@ -37,8 +37,8 @@ class Facts:
     """What stands for the input model in keys: its content digest, or a hub name and commit."""
     tokenizer: str
     """Digest of the input model's tokenizer files."""
-    data: Mapping[str, Manifest | None]
-    """Data step -> its source files; None where rows come from the hub."""
+    data: Mapping[str, Mapping[str, Path]]
+    """Data step -> the local files it reads, by their names in the step; none where rows come from the hub."""
     data_identity: Mapping[str, JsonValue]
     """Data step -> what stands for its source in keys; None: not resolved yet."""
     implementations: Mapping[tuple[str, str], str]
@@ -48,6 +48,20 @@ class Facts:
     requires: Mapping[tuple[str, str], tuple[str, ...]]
     """(step kind, type) -> distributions whose versions count."""
     seed: int = 0
+
+
+def flavours(requirement: str) -> tuple[str, ...]:
+    """The distributions of which a requirement wants one: ``onnxruntime|onnxruntime-gpu``."""
+    return tuple(requirement.split("|"))
+
+
+def installed(requirement: str, environment: Environment) -> str:
+    """The version that meets a requirement in an environment, with the flavour if it has several; empty: none."""
+    found = [name for name in flavours(requirement) if name in environment.packages]
+    if not found:
+        return ""
+    version = environment.packages[found[0]]
+    return version if len(flavours(requirement)) == 1 else f"{found[0]} {version}"
 
 
 class PastResults(Protocol):
@@ -133,16 +147,18 @@ def _ingredients(node: Node, facts: Facts, before: Mapping[str, Step]) -> dict[s
     """All that the step's result depends on."""
     kind_type = (node.kind, node.type)
     environment = facts.environments.get(node.system)
-    versions = environment.packages if environment else {}
     device = Device(environment.device, environment.bf16) if environment else Device()
     ingredients: dict[str, JsonValue] = {
         "kind": node.kind,
         "type": node.type,
         "implementation": facts.implementations[kind_type],
-        "versions": {name: versions.get(name, "not installed") for name in facts.requires[kind_type]},
+        "versions": {
+            name: (environment and installed(name, environment)) or "not installed"
+            for name in facts.requires[kind_type]
+        },
     }
     if node.kind == "data":
-        ingredients["config"] = _data_options(node.config)
+        ingredients["config"] = node.config.model_dump(mode="json")
         ingredients["source"] = facts.data_identity[node.name]
         ingredients["tokenizer"] = facts.tokenizer
         return ingredients
@@ -160,14 +176,6 @@ def _ingredients(node: Node, facts: Facts, before: Mapping[str, Step]) -> dict[s
 def _own_options(config: Options) -> dict[str, JsonValue]:
     references = {name for name, _ in marked(type(config), DataRef)}
     return config.model_dump(mode="json", exclude=references)
-
-
-def _data_options(config: Options) -> dict[str, JsonValue]:
-    options = config.model_dump(mode="json", exclude={"name"})
-    load = options.get("load_dataset_config")
-    if isinstance(config, DataConfig) and isinstance(load, dict):
-        load.pop("data_files", None)  # their contents count, under "source"
-    return options
 
 
 def _device_facts(node: Node, device: Device) -> dict[str, JsonValue]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from olive_engine.contracts import Environment, Item, Job, System
 from olive_engine.digests import digest
@@ -34,7 +34,8 @@ def probe(system: System, packages: Sequence[str], store: Store) -> Environment:
         SystemUnavailable: the worker there cannot be run.
     """
     folder = store.new_job()
-    item = Item(key="", step="probe", type="", config={"packages": list(packages)})
+    wanted: list[JsonValue] = [*packages]
+    item = Item(key="", step="probe", type="", config={"packages": wanted})
     job = Job(id=folder.name, kind="probe", items=(item,), resources=system.resources)
     write_atomic(folder / "job.json", job.model_dump_json())
     handle = system.submit(folder)
@@ -51,4 +52,4 @@ def probe(system: System, packages: Sequence[str], store: Store) -> Environment:
 
 
 def _identity(system: System, packages: Sequence[str]) -> str:
-    return digest([system.type, system.environment_id, sorted(packages)])
+    return digest(f"{system.type} {system.environment_id} {' '.join(sorted(packages))}")

@@ -36,25 +36,21 @@ def metrics() -> Mapping[str, type[AnyMetric]]:
 
 def find_pass(name: str) -> type[AnyPass] | None:
     """The pass of that name, in any case; the testing toys are found too, though not listed."""
-    return _find("passes", name)
+    return _find(passes(), name) or _find(_load_testing("passes"), name)
 
 
 def find_system(name: str) -> type[System] | None:
     """The system of that name, in any case; the testing toys are found too, though not listed."""
-    return _find("systems", name)
+    return _find(systems(), name) or _find(_load_testing("systems"), name)
 
 
 def find_metric(name: str) -> type[AnyMetric] | None:
     """The metric of that name, in any case."""
-    return _find("metrics", name)
+    return _find(metrics(), name)
 
 
-def _find(kind: PluginKind, name: str) -> Any:
-    known = {type_name.lower(): cls for type_name, cls in _load(kind).items()}
-    if name.lower() in known:
-        return known[name.lower()]
-    toys = {type_name.lower(): cls for type_name, cls in _load_testing(kind).items()}
-    return toys.get(name.lower())
+def _find(known: Mapping[str, T], name: str) -> T | None:
+    return next((cls for type_name, cls in known.items() if type_name.lower() == name.lower()), None)
 
 
 @cache
@@ -69,11 +65,13 @@ def _load_testing(kind: PluginKind) -> Mapping[str, Any]:
 
 def _classes(kind: PluginKind, points: tuple[EntryPoint, ...]) -> Mapping[str, Any]:
     """Load the tuples that entry points name; refuse what does not fit, naming plugin, member and fault."""
-    base, found = _BASES[kind], {}
+    base: type[Any] = _BASES[kind]
+    found: dict[str, Any] = {}
     for point in points:
         value = point.load()
         if not isinstance(value, tuple):
             raise TypeError(f"plugin {point.name!r} ({point.value}): expected a tuple of classes, found {type(value)}")
+        cls: Any
         for cls in value:
             if not (isinstance(cls, type) and issubclass(cls, base)):
                 raise TypeError(f"plugin {point.name!r} ({point.value}): {cls!r} is not a subclass of {base.__name__}")

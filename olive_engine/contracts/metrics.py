@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from olive_engine.contracts.passes import PassContext
 from olive_engine.models import Model, Predictions
-from olive_engine.options import Options
+from olive_engine.options import Options, OptionsClass
 
 C = TypeVar("C", bound=Options)
 
@@ -26,7 +26,7 @@ class Metric(ABC, Generic[C]):
     """One kind of measurement. The class is light; `measure` imports what it needs."""
 
     type: ClassVar[str]
-    config_type: ClassVar[type[Options]]
+    config_type: ClassVar[OptionsClass]
     """What may be written under ``metric_config``, besides `data_config`."""
     sub_types: ClassVar[Mapping[str, bool]]
     """Name of each value it can give -> whether higher is better. The first is the default."""

@@ -11,8 +11,8 @@ from types import UnionType
 from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from olive_engine.contracts.wire import Event, Segment
-from olive_engine.models import Model, TrialState
-from olive_engine.options import Options
+from olive_engine.models import Model, ModelClass, TrialState
+from olive_engine.options import Options, OptionsClass
 
 C = TypeVar("C", bound=Options)
 I = TypeVar("I")  # noqa: E741 - the input: a model, or a tuple of models
@@ -50,7 +50,10 @@ class PassContext:
     data: Mapping[str, Path]
     """Prepared data sets by the option that names them."""
     resident: Callable[[Hashable, Callable[[], Any]], Any]
-    """``resident(key, load)``: a frozen object that the jobs of a warm worker share; never change it in place."""
+    """``resident(key, load)``: a frozen object that the jobs of a warm worker share; never change it in place.
+
+    In a key that is a tuple, a folder of an input counts by its contents: ``("base", model.model_path, dtype)``.
+    """
     report: Callable[[Event], None]
     should_stop: Callable[[], bool]
     """True once the job is asked to stop: save to `state` what should be kept and raise `errors.Stopped`."""
@@ -69,7 +72,10 @@ class Pass(ABC, Generic[C, I, O]):
 
     type: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
-    """Distributions that must be installed where the pass runs; their versions are part of the step key."""
+    """Distributions that must be installed where the pass runs; their versions are part of the step key.
+
+    One that comes in several flavours names them all: ``"onnxruntime|onnxruntime-gpu"``.
+    """
     extra: ClassVar[str] = "cpu"
     """The extra of this distribution that installs `requires`."""
     shared: ClassVar[tuple[str, ...]] = ()
@@ -77,9 +83,9 @@ class Pass(ABC, Generic[C, I, O]):
     runs_on: ClassVar[Literal["host", "target"]] = "host"
 
     # Derived from `run`'s annotations.
-    config_type: ClassVar[type[Options]]
-    accepts: ClassVar[tuple[type[Model], ...]]
-    produces: ClassVar[tuple[type[Model], ...]]
+    config_type: ClassVar[OptionsClass]
+    accepts: ClassVar[tuple[ModelClass, ...]]
+    produces: ClassVar[tuple[ModelClass, ...]]
     takes_many: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: object) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Protocol
 
 from olive_engine.contracts.wire import Environment, EventLine, Resources, Result
 from olive_engine.models import Tree
-from olive_engine.options import Options
+from olive_engine.options import Options, OptionsClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class System(ABC):
     """A place that runs job folders; made from its config, closed at the end of the run."""
 
     type: ClassVar[str]
-    config_type: ClassVar[type[Options]]
+    config_type: ClassVar[OptionsClass]
 
     def __init__(self, name: str, config: Options) -> None:
         self.name = name

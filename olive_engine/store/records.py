@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from olive_engine.contracts import Environment, Resources
 from olive_engine.digests import digest
-from olive_engine.models import Manifest
+from olive_engine.models import Manifest, Tree
 from olive_engine.store.files import write_atomic
 
 
@@ -43,8 +43,20 @@ class Record(BaseModel):
     inputs: dict[str, str]
     """Manifest digests of what was really read, by role. A recomputed input with other bytes is a reason to rerun."""
     output: Manifest | None
+    made: tuple[str, ...] = ()
+    """The parts of the output that the step wrote; the others are its inputs', and only referred to."""
     metrics: dict[str, float]
     provenance: Provenance
+
+    @property
+    def trees(self) -> tuple[Tree, ...]:
+        """What the step wrote."""
+        return tuple(self.output.parts[name] for name in self.made) if self.output else ()
+
+    @property
+    def size(self) -> int:
+        """The bytes that the step wrote."""
+        return sum(tree.size for tree in self.trees)
 
 
 class Records:

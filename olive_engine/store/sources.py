@@ -47,6 +47,14 @@ class Sources:
         files = {name: FileEntry(sha256=str(row[3]), size=int(row[0])) for name, row in found.items()}
         return Tree(files=files, location=folder.as_uri())
 
+    def entry(self, file: Path) -> FileEntry:
+        """One file by content.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return next(iter(self.tree(file).files.values()))
+
     def _index(self, path: Path) -> Path:
         return self._root / f"{digest(str(path))[:32]}.json"
 

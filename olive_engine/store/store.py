@@ -15,12 +15,13 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from olive_engine.digests import file_digest
 from olive_engine.errors import StoreCorrupt
-from olive_engine.models import FileEntry, Manifest, Tree
+from olive_engine.models import FileEntry, Tree
 from olive_engine.store.blobs import Blobs
 from olive_engine.store.files import remove_tree
 from olive_engine.store.locks import StepLock
@@ -49,13 +50,16 @@ class Store:
 
     # --- bytes ----------------------------------------------------------------------------------------------------
 
-    def missing(self, output: Manifest | None) -> str:
-        """Which file of an output the cache no longer has (by size and modification time); empty: none."""
-        for tree in output.parts.values() if output else ():
-            if tree.location:
-                continue
-            for name, entry in tree.files.items():
-                if not self.blobs.intact(entry):
+    def missing(self, tree: Tree) -> str:
+        """Which file of a tree the cache no longer has; empty: none.
+
+        Trusts size and modification time; a blob that shows an edit is read, and quarantined if it is damaged.
+        """
+        for name, entry in tree.files.items():
+            if not tree.location and not self.blobs.intact(entry):
+                try:
+                    self.blobs.verify(entry, again=True)
+                except StoreCorrupt:
                     return name
         return ""
 
@@ -78,6 +82,17 @@ class Store:
         else:
             for name, entry in tree.files.items():
                 self.blobs.link(entry, into / name)
+
+    def place_sources(self, files: Mapping[str, Path], into: Path) -> Tree:
+        """Link the user's own files under `into` by the names given, and describe them."""
+        into.mkdir(parents=True, exist_ok=True)
+        entries = {}
+        for name, path in files.items():
+            target = into / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(path.resolve())
+            entries[name] = self.sources.entry(path)
+        return Tree(files=entries, location=into.as_uri())
 
     def ingest(self, folder: Path, tree: Tree, *, verify: bool = False) -> Tree:
         """Move the files of a tree into the store, where its bytes then are; `verify` reads what came from afar.

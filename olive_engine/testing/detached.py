@@ -19,9 +19,9 @@ from pydantic import Field
 
 from olive_engine.contracts import Capabilities, Environment, Job, Resources, Result, System, Update
 from olive_engine.errors import SystemUnavailable
+from olive_engine.job_run import input_folder
 from olive_engine.models import Manifest, Tree
 from olive_engine.options import Options
-from olive_engine.worker import input_folder
 
 SCHEME = "detached"
 

@@ -1,4 +1,6 @@
-"""What every system promises, as tests. A system's own test is a subclass that gives the fixture `system`:
+"""What every system promises, as tests.
+
+A system's own test is a subclass that gives the fixture `system`:
 
 class TestMySystem(SystemConformance):
     @pytest.fixture
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from olive_engine.contracts import Handle, Metrics, Progress, System, Update
+from olive_engine.contracts import EventLine, Handle, Metrics, Progress, System, Update
 from olive_engine.errors import SystemUnavailable
 from olive_engine.testing.harness import Trial, manifest_of, run_pass, tree_of, write_job
 from olive_engine.testing.toys import build_toy_model
@@ -27,7 +29,8 @@ PATIENCE = 60.0
 
 def wait(handle: Handle) -> Update:
     """Poll until the job is over; the update holds all its events."""
-    events, deadline = [], time.monotonic() + PATIENCE
+    events: list[EventLine] = []
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         update = handle.poll()
         events += update.events

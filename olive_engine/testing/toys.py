@@ -87,7 +87,7 @@ class ToySumConfig(Options):
     """ToySum has no options."""
 
 
-class ToySum(Pass[ToySumConfig, HfModel, HfModel]):
+class ToySum(Pass[ToySumConfig, tuple[HfModel, ...], HfModel]):
     """Add several toy models number by number."""
 
     type = "ToySum"

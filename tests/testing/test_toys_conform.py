@@ -2,9 +2,9 @@
 
 import pytest
 
+from olive_engine.testing.harness import Trial, output_of, run_pass
 from olive_engine.testing.pass_conformance import PassCase, PassConformance
 from olive_engine.testing.toys import ToyMerge, ToyScale, ToySum, ToyTrain, build_toy_model
-from olive_engine.testing.harness import Trial, output_of, run_pass
 
 
 @pytest.fixture
