@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -27,13 +27,14 @@ from olive_engine.contracts import System
 from olive_engine.data.check import check as check_data
 from olive_engine.errors import InvalidWorkflow, PassFailed, Problem, StoreCorrupt, SystemUnavailable
 from olive_engine.evaluation.verdicts import Verdict, judge_all
-from olive_engine.executor import CachedResults, Outcome, execute
+from olive_engine.executor import Outcome, execute
 from olive_engine.models import Artifact
 from olive_engine.planner import Plan
 from olive_engine.probing import known_environment, probe
 from olive_engine.registry import find_metric, find_pass, find_system
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
+from olive_engine.staging import CachedResults
 from olive_engine.store import Store
 
 DEFAULT_SYSTEM = "LocalSystem"
@@ -92,18 +93,15 @@ def read_workflow(paths: Sequence[str | Path], overrides: Sequence[str] = ()) ->
     The draft holds every problem found, with its place; `Draft.workflow` is set when there is no error.
     """
     draft = read([Path(path) for path in paths], overrides)
-    workflow = draft.workflow
-    if workflow is None:
-        return draft
     found: list[Problem] = []
-    for index, config in enumerate(workflow.data_configs):
-        for problem in check_data(config, workflow.base_dir):
-            path = ("data_configs", index, *problem.path)
-            found.append(Problem(path, problem.what, problem.hint, problem.position, problem.severity))
-    try:
-        graph.build(workflow)
-    except InvalidWorkflow as error:
-        found += error.problems
+    for index, config in draft.data_configs.items():
+        problems = check_data(config, draft.base_dir)
+        found += [replace(problem, path=("data_configs", index, *problem.path)) for problem in problems]
+    if draft.workflow is not None:
+        try:
+            graph.build(draft.workflow)
+        except InvalidWorkflow as error:
+            found += error.problems
     return draft.adding(found)
 
 

@@ -11,11 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from olive_engine.config.workflow import INPUT_MODEL
 from olive_engine.contracts import (
     EventLine,
     Handle,
-    Item,
     ItemResult,
     Job,
     Log,
@@ -24,18 +22,14 @@ from olive_engine.contracts import (
     System,
 )
 from olive_engine.errors import Failure, Interrupted, StoreCorrupt, SystemUnavailable
-from olive_engine.graph import Node
-from olive_engine.job_run import input_folder
-from olive_engine.models import Manifest, Tree, tokenizer_part
-from olive_engine.options import DataRef, marked
+from olive_engine.models import Manifest
 from olive_engine.planner import Plan, Step
-from olive_engine.registry import find_metric
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
+from olive_engine.staging import CachedResults, Staging, is_timing, key_of
 from olive_engine.store import Provenance, Record, Store
-from olive_engine.store.files import remove_tree, write_atomic
+from olive_engine.store.files import remove_tree
 from olive_engine.store.locks import StepLock
-from olive_engine.store.sources import is_local
 
 SHORTEST_NAP, LONGEST_NAP = 0.001, 0.05
 """Seconds between two looks at the running jobs: short after something happened, doubling while nothing does."""
@@ -55,29 +49,6 @@ class Outcome:
     """Step -> the failed step that it waited for."""
 
 
-class CachedResults:
-    """The planner's view of a store: records whose files are here, or with a system that can bring them."""
-
-    def __init__(self, store: Store, systems: Mapping[str, System]) -> None:
-        self._store = store
-        self._systems = systems
-
-    def find(self, key: str) -> Record | None:
-        """The record of that key."""
-        return self._store.records.load(key)
-
-    def last(self, node: Node) -> Record | None:
-        """The record that the step of that name used last."""
-        return self._store.records.last(node.kind, node.type, node.name)
-
-    def missing(self, record: Record) -> str:
-        """Which file of the record's output is no longer there; empty: none."""
-        for tree in record.trees:
-            if tree.location and _keeper(self._systems, tree) is None:
-                return tree.location
-        return next((name for tree in record.trees if (name := self._store.missing(tree))), "")
-
-
 def execute(plan: Plan, store: Store, systems: Mapping[str, System], reporter: Reporter) -> Outcome:
     """Run what the plan says must run, reuse the rest.
 
@@ -92,27 +63,6 @@ def execute(plan: Plan, store: Store, systems: Mapping[str, System], reporter: R
         raise Interrupted("stopped; finished steps are kept") from None
     finally:
         execution.stop()
-
-
-def bring(tree: Tree, store: Store, systems: Mapping[str, System]) -> Tree:
-    """Fetch a tree that a system keeps into the store.
-
-    Raises:
-        SystemUnavailable: no system of this workflow keeps it.
-        StoreCorrupt: it arrived with other bytes than its digests say.
-    """
-    here = Tree(files=tree.files)
-    if not store.missing(here):
-        return here
-    keeper = _keeper(systems, tree)
-    if keeper is None:
-        raise SystemUnavailable(f"no system of this workflow can read {tree.location}")
-    folder = store.new_job()
-    try:
-        keeper.fetch(tree, folder)
-        return store.ingest(folder, tree, verify=True)
-    finally:
-        remove_tree(folder)
 
 
 @dataclass(slots=True)
@@ -139,6 +89,7 @@ class _Execution:
         self._ready: dict[str, Step] = {}
         self._running: list[_Running] = []
         self._records: dict[str, Record] = {}
+        self._staging = Staging(plan, store, systems, self._records)
         self._executed: list[str] = []
         self._failures: dict[str, Failure] = {}
         self._skipped: dict[str, str] = {}
@@ -191,8 +142,8 @@ class _Execution:
                 moved = True
             elif self._has_room(step) and self._lock(step):
                 moved = True
-                record = self._past.find(_key(step))
-                if record and not self._past.missing(record) and record.inputs == self._read(step.node):
+                record = self._past.find(key_of(step))
+                if record and not self._past.missing(record) and record.inputs == self._staging.read(step.node):
                     # Another run computed it between our plan and our lock.
                     del self._ready[name]
                     self._finish(step, record, reused=True)
@@ -203,19 +154,19 @@ class _Execution:
     def _reusable(self, step: Step) -> Record | None:
         """The planned record, unless an input was recomputed to other bytes than it was made from."""
         record = step.record
-        return record if record is not None and record.inputs == self._read(step.node) else None
+        return record if record is not None and record.inputs == self._staging.read(step.node) else None
 
     def _has_room(self, step: Step) -> bool:
         here = [running for running in self._running if running.system is self._systems[step.node.system]]
         if any(running.job.resources.exclusive for running in here):
             return False
-        if _is_timing(step.node):
+        if is_timing(step.node):
             return not self._running  # nothing anywhere: systems may share this machine
         return len(here) < self._systems[step.node.system].capabilities.max_parallel
 
     def _lock(self, step: Step) -> bool:
         """Take the right to compute the step; false while another run has it."""
-        key = _key(step)
+        key = key_of(step)
         now = time.monotonic()
         if now - self._tried.get(key, -LOCK_INTERVAL) < LOCK_INTERVAL:
             return False
@@ -231,7 +182,7 @@ class _Execution:
     def _bundle(self, step: Step) -> tuple[Step, ...]:
         """The step, and the ready evaluations of the same model that can share its job: the model is loaded once."""
         del self._ready[step.node.name]
-        if step.node.kind != "evaluate" or _is_timing(step.node) or step.node.name in self._alone:
+        if step.node.kind != "evaluate" or is_timing(step.node) or step.node.name in self._alone:
             return (step,)
         along = [
             other
@@ -239,7 +190,7 @@ class _Execution:
             if other.node.kind == "evaluate"
             and other.node.inputs == step.node.inputs
             and other.node.system == step.node.system
-            and not _is_timing(other.node)
+            and not is_timing(other.node)
             and other.node.name not in self._alone
             and self._reusable(other) is None
             and self._lock(other)
@@ -258,7 +209,7 @@ class _Execution:
         folder: Path | None = None
         try:
             folder = self._store.new_job()
-            job = self._write_job(folder, steps, system)
+            job = self._staging.write_job(folder, steps, system)
             handle = system.submit(folder)
         except StoreCorrupt as damage:
             self._damaged = damage
@@ -274,67 +225,6 @@ class _Execution:
             return
         if folder is not None:
             remove_tree(folder)
-
-    def _write_job(self, folder: Path, steps: tuple[Step, ...], system: System) -> Job:
-        node = steps[0].node
-        models = tuple(self._here(self._model(name), system) for name in node.inputs)
-        if node.kind == "data":
-            models = tuple(_tokenizer_only(manifest) for manifest in models)
-        items = tuple(self._item(step, system) for step in steps)
-        if node.kind == "data" and (files := self._plan.facts.data[node.name]):
-            tree = self._store.place_sources(files, input_folder(folder, "items/0/files", 0, "files_path"))
-            self._check_source(node, tree)
-            sources = Manifest(kind="SourceFiles", parts={"files_path": tree})
-            items = (items[0].model_copy(update={"data": {"files": sources}}),)
-        resources = system.resources
-        if _is_timing(node):
-            resources = resources.model_copy(update={"exclusive": True})
-        job = Job(id=folder.name, kind=node.kind, models=models, items=items, resources=resources)
-        for index, manifest in enumerate(models):
-            self._place(folder, "models", index, manifest, system)
-        for index, (item, step) in enumerate(zip(items, steps, strict=True)):
-            for option, manifest in item.data.items() if node.kind != "data" else ():
-                self._place(folder, f"items/{index}/{option}", 0, manifest, system)
-            if system.capabilities.shared_filesystem:
-                state = folder / "state" / str(index)
-                state.parent.mkdir(exist_ok=True)
-                state.symlink_to(self._store.state_folder(_key(step)))
-        write_atomic(folder / "job.json", job.model_dump_json())
-        return job
-
-    def _item(self, step: Step, system: System) -> Item:
-        node = step.node
-        data = {option: self._here(self._output(name), system) for option, name in node.data.items()}
-        references = {name for name, _ in marked(type(node.config), DataRef)}
-        return Item(
-            key=_key(step),
-            step=node.name,
-            type=node.type,
-            config=node.config.model_dump(mode="json", exclude=references),
-            seed=self._plan.facts.seed,
-            data=data,
-        )
-
-    def _check_source(self, node: Node, tree: Tree) -> None:
-        """Refuse files that have changed since the plan was made: the key would not be theirs."""
-        planned = self._plan.facts.data_identity[node.name]
-        if planned != {name: entry.sha256 for name, entry in tree.files.items()}:
-            raise FileNotFoundError("a data file has changed since the run began")
-
-    def _place(self, folder: Path, slot: str, index: int, manifest: Manifest, system: System) -> None:
-        for part, tree in manifest.parts.items():
-            if not system.holds(tree):
-                self._store.place(tree, input_folder(folder, slot, index, part))
-
-    def _here(self, manifest: Manifest, system: System) -> Manifest:
-        """The manifest with every tree readable by `system` or by us; bytes that another system keeps are fetched."""
-        parts = {}
-        for name, tree in manifest.parts.items():
-            if tree.location and not is_local(tree.location) and not system.holds(tree):
-                parts[name] = bring(tree, self._store, self._systems)
-            else:
-                parts[name] = tree
-        return manifest.model_copy(update={"parts": parts})
 
     # --- record ---------------------------------------------------------------------------------------------------
 
@@ -381,12 +271,12 @@ class _Execution:
         if item.status == "done":
             output = item.output and self._keep(item.output, running.folder)
             record = Record(
-                key=_key(step),
+                key=key_of(step),
                 step=step.node.name,
                 kind=step.node.kind,
                 type=step.node.type,
                 ingredients=dict(step.ingredients),
-                inputs=self._read(step.node),
+                inputs=self._staging.read(step.node),
                 output=output,
                 made=_made(output, running.job),
                 metrics=item.metrics,
@@ -466,55 +356,11 @@ class _Execution:
             if step.key and (lock := self._locks.pop(step.key, None)):
                 lock.release()
 
-    # --- inputs ---------------------------------------------------------------------------------------------------
-
-    def _model(self, name: str) -> Manifest:
-        if name == INPUT_MODEL:
-            model = self._plan.facts.input_model
-            if model is None:
-                raise SystemUnavailable("the input model is not on this machine and could not be fetched")
-            return model
-        return self._output(name)
-
-    def _output(self, name: str) -> Manifest:
-        output = self._records[name].output
-        if output is None:
-            raise SystemUnavailable(f"{name} gave no output")
-        return output
-
-    def _read(self, node: Node) -> dict[str, str]:
-        """The digests of what a step reads, by role."""
-        if node.kind == "data":
-            return {}  # its key holds the contents of all it reads
-        read = {f"model {index}": self._model(name).digest for index, name in enumerate(node.inputs)}
-        return read | {option: self._output(name).digest for option, name in node.data.items()}
-
-
-def _key(step: Step) -> str:
-    if step.key is None:
-        raise SystemUnavailable(f"{step.node.name}: {'; '.join(step.reasons)}")
-    return step.key
-
 
 def _made(output: Manifest | None, job: Job) -> tuple[str, ...]:
     """The parts of an output that are not one of the job's inputs."""
     given = {tree.digest for model in job.models for tree in model.parts.values()}
     return tuple(name for name, tree in output.parts.items() if tree.digest not in given) if output else ()
-
-
-def _is_timing(node: Node) -> bool:
-    cls = find_metric(node.type) if node.kind == "evaluate" else None
-    return cls is not None and cls.timing
-
-
-def _tokenizer_only(manifest: Manifest) -> Manifest:
-    """What data preparation reads of a model."""
-    parts = {"model_path": tokenizer_part(manifest.parts["model_path"])}
-    return Manifest(kind="HfModel", parts=parts)
-
-
-def _keeper(systems: Mapping[str, System], tree: Tree) -> System | None:
-    return next((system for system in systems.values() if system.holds(tree)), None)
 
 
 def _cause(item: ItemResult) -> str:

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from olive_engine import hub
 from olive_engine.config.data import DataConfig
+from olive_engine.config.local_models import local_path
 from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig, Workflow
 from olive_engine.contracts import System
 from olive_engine.data import REQUIRES as DATA_REQUIRES
@@ -69,7 +70,7 @@ def _input_model(workflow: Workflow, store: Store, *, online: bool) -> Manifest 
     try:
         if isinstance(model, OnnxModelConfig):
             return _onnx_manifest(model, base, store)
-        folder: Path | None = base / model.model_path
+        folder: Path | None = local_path(model.model_path, base)
         if hub.is_hub_name(model.model_path, base):
             revision = model.load_kwargs.get("revision")
             known = isinstance(revision, str) and hub.COMMIT.match(revision)
@@ -78,7 +79,7 @@ def _input_model(workflow: Workflow, store: Store, *, online: bool) -> Manifest 
             return None
         parts = {"model_path": _without_pickles(store.sources.tree(folder), model)}
         if model.adapter_path:
-            parts["adapter_path"] = store.sources.tree(base / model.adapter_path)
+            parts["adapter_path"] = store.sources.tree(local_path(model.adapter_path, base))
     except OSError as error:
         raise InvalidWorkflow((Problem(("input_model",), f"the model cannot be read: {error}"),)) from None
     kwargs = {name: value for name, value in model.load_kwargs.items() if name != "revision"}
@@ -87,7 +88,7 @@ def _input_model(workflow: Workflow, store: Store, *, online: bool) -> Manifest 
 
 
 def _onnx_manifest(model: OnnxModelConfig, base: Path, store: Store) -> Manifest:
-    path = base / model.model_path
+    path = local_path(model.model_path, base)
     if path.is_file():
         # A lone file, with the external data that exporters put beside it under its name.
         names = frozenset(p.name for p in path.parent.iterdir() if p.is_file() and p.name.startswith(path.name))

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from olive_engine.config.data import DataConfig
+from olive_engine.config.local_models import looks_local
 from olive_engine.config.workflow import HfModelConfig, Workflow
 from olive_engine.errors import InvalidWorkflow, Problem
 
@@ -16,7 +17,7 @@ MODEL_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tikt
 
 def is_hub_name(model_path: str, base_dir: Path) -> bool:
     """Whether a model path is a name on the hub: not a folder here, and of the form ``name`` or ``owner/name``."""
-    return not (base_dir / model_path).exists() and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model_path) is not None
+    return not looks_local(model_path, base_dir)
 
 
 def hub_dataset(config: DataConfig) -> str:

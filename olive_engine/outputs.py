@@ -19,9 +19,10 @@ from olive_engine import __version__
 from olive_engine.config.workflow import Workflow
 from olive_engine.contracts import System
 from olive_engine.errors import InvalidWorkflow, Problem
-from olive_engine.executor import Outcome, bring
+from olive_engine.executor import Outcome
 from olive_engine.models import Artifact, HfAdapterModel, Manifest, OnnxModel, Tree
 from olive_engine.planner import Plan
+from olive_engine.staging import bring
 from olive_engine.store import Store
 from olive_engine.store.files import write_atomic
 from olive_engine.store.sources import is_local, local_folder

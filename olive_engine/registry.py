@@ -65,17 +65,16 @@ def _load_testing(kind: PluginKind) -> Mapping[str, Any]:
 
 def _classes(kind: PluginKind, points: tuple[EntryPoint, ...]) -> Mapping[str, Any]:
     """Load the tuples that entry points name; refuse what does not fit, naming plugin, member and fault."""
-    base: type[Any] = _BASES[kind]
     found: dict[str, Any] = {}
     for point in points:
-        value = point.load()
+        where, value = f"plugin {point.name!r} ({point.value})", point.load()
         if not isinstance(value, tuple):
-            raise TypeError(f"plugin {point.name!r} ({point.value}): expected a tuple of classes, found {type(value)}")
-        cls: Any
+            raise TypeError(f"{where}: expected a tuple of classes, found {value!r}")
         for cls in value:
-            if not (isinstance(cls, type) and issubclass(cls, base)):
-                raise TypeError(f"plugin {point.name!r} ({point.value}): {cls!r} is not a subclass of {base.__name__}")
-            if cls.type in found:
-                raise TypeError(f"plugin {point.name!r} ({point.value}): {kind} of type {cls.type!r} exist twice")
-            found[cls.type] = cls
+            if not (isinstance(cls, type) and issubclass(cls, _BASES[kind])):
+                raise TypeError(f"{where}: {cls!r} is not a subclass of {_BASES[kind].__name__}")
+            name = str(vars(cls).get("type") or cls.__name__)
+            if name in found:
+                raise TypeError(f"{where}: {kind} of type {name!r} exist twice")
+            found[name] = cls
     return found

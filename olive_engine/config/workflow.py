@@ -1,4 +1,4 @@
-"""The workflow as a value: what one or more files, validated, come to. Plain frozen values; nothing to resolve later."""
+"""The workflow as a value: what one or more files come to. Plain frozen values; nothing to resolve later."""
 
 from __future__ import annotations
 
@@ -109,7 +109,9 @@ class Workflow(Options):
     log_severity_level: int = Field(1, ge=0, le=4, description="0 debug, 1 info, 2 warning, 3 error, 4 critical.")
     seed: int = Field(0, ge=0, description="Seed of every step that draws random numbers and has no seed of its own.")
 
-    base_dir: Path = Field(Path(), description="Relative paths are relative to this: the working directory.", exclude=True)
+    base_dir: Path = Field(
+        Path(), description="Relative paths are relative to this: the working directory.", exclude=True
+    )
 
     def data_config(self, name: str) -> DataConfig:
         """The data config of that name.

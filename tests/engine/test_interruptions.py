@@ -127,6 +127,6 @@ def test_workers_die_with_their_engine(project):
     time.sleep(0.5)
     engine.kill()
     engine.communicate()
-    gone, alive = psutil.wait_procs(workers, timeout=10)
+    _, alive = psutil.wait_procs(workers, timeout=10)
     assert workers
     assert not alive

@@ -1,0 +1,117 @@
+"""The options by which commands name a workflow, and its reading."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from olive_engine.cli.session import session, warn
+from olive_engine.reporting.levels import DEBUG, LEVELS, WARNING
+
+if TYPE_CHECKING:
+    from olive_engine.config.draft import Draft
+    from olive_engine.config.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the command line says about the workflow."""
+
+    config: str | None
+    configs: tuple[str, ...]
+    settings: tuple[str, ...]
+    output_dir: str | None
+    cache_dir: str | None
+    log_level: str | None
+
+
+_OPTIONS = (
+    click.argument("config", required=False),
+    click.option(
+        "--config",
+        "configs",
+        metavar="FILE",
+        multiple=True,
+        help="A workflow file; may be repeated, a later one counts over an earlier one.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        metavar="PATH=VALUE",
+        multiple=True,
+        help="Set one value, such as passes.lora.r=8; may be repeated.",
+    ),
+    click.option("--output-dir", metavar="FOLDER", help="Where the final models go, whatever the file says."),
+    click.option("--cache-dir", metavar="FOLDER", help="Where results are kept for reuse, whatever the file says."),
+    click.option(
+        "--log-level",
+        type=click.Choice(list(LEVELS)),
+        help="How much to show, whatever the file says; debug shows tracebacks.",
+    ),
+)
+
+
+def workflow_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the argument CONFIG and the options about the workflow; it gets them as one `Choice`, first."""
+    names = [field.name for field in fields(Choice)]
+
+    @functools.wraps(command)
+    def with_choice(**given: Any) -> None:
+        command(Choice(**{name: given.pop(name) for name in names}), **given)
+
+    decorated: Callable[..., None] = with_choice
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def read_workflow(choice: Choice) -> Workflow:
+    """Read the workflow; tell notices and warnings on stderr.
+
+    Raises:
+        InvalidWorkflow: it has errors.
+        click.UsageError: no file is named, or one in both ways.
+    """
+    return read_draft(choice).raise_if_wrong()
+
+
+def read_draft(choice: Choice) -> Draft:
+    """Read the workflow, which may be wrong; tell notices and warnings on stderr.
+
+    Raises:
+        click.UsageError: no file is named, or one in both ways.
+    """
+    paths = _paths(choice)
+    session().tracebacks |= choice.log_level == "debug"
+    overrides = list(choice.settings)
+    # JSON text is YAML too, so that a folder called `1e3` or `true` stays a name.
+    overrides += [f"output_dir={json.dumps(choice.output_dir)}"] if choice.output_dir is not None else []
+    overrides += [f"cache_dir={json.dumps(choice.cache_dir)}"] if choice.cache_dir is not None else []
+    overrides += [f"log_severity_level={LEVELS[choice.log_level]}"] if choice.log_level is not None else []
+
+    from olive_engine import api
+    from olive_engine.config.diagnostics import render
+
+    draft = api.read_workflow(paths, overrides)
+    if draft.workflow is None or draft.workflow.log_severity_level <= WARNING:
+        for notice in draft.notices:
+            warn(f"note: {notice}")
+        if warnings := [problem for problem in draft.problems if problem.severity == "warning"]:
+            warn(render(warnings))
+    session().tracebacks |= draft.workflow is not None and draft.workflow.log_severity_level == DEBUG
+    return draft
+
+
+def _paths(choice: Choice) -> tuple[str, ...]:
+    command = click.get_current_context().command_path
+    if choice.config is not None and choice.configs:
+        named = " ".join(f"--config {name}" for name in (choice.config, *choice.configs))
+        raise click.UsageError(f"files are named both as an argument and with --config; write `{command} {named}`")
+    if choice.config is None and not choice.configs:
+        raise click.UsageError(f"which workflow? Write for instance `{command} workflow.yaml`")
+    return choice.configs or (str(choice.config),)

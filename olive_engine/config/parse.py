@@ -1,0 +1,336 @@
+"""The merged tree -> a `Workflow`, or every problem there is with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue, ValidationError
+
+from olive_engine import registry
+from olive_engine.config.data import DataConfig
+from olive_engine.config.findings import Findings, known, nearest, shown
+from olive_engine.config.keys import Mapped, check_truth, checked_keys, field_types
+from olive_engine.config.local_models import check_model
+from olive_engine.config.references import check_references
+from olive_engine.config.tree import plain
+from olive_engine.config.wording import report, validated
+from olive_engine.config.workflow import (
+    EvaluatorConfig,
+    HfModelConfig,
+    MetricEntry,
+    OnnxModelConfig,
+    PassEntry,
+    SubMetric,
+    SystemEntry,
+    Workflow,
+)
+from olive_engine.contracts import AnyMetric
+from olive_engine.errors import ConfigPath
+from olive_engine.options import Options
+
+MODELS: Mapping[str, type[HfModelConfig | OnnxModelConfig]] = {"HfModel": HfModelConfig, "OnnxModel": OnnxModelConfig}
+"""The kinds of input model by the name that users write."""
+PASS_KEYS = tuple(name for name in PassEntry.model_fields if name != "options")
+"""What stands beside a pass's own options."""
+SECTIONS = ("input_model", "data_configs", "systems", "evaluators", "passes")
+SEARCH_KEYS = ("search_strategy", "search_space")
+EDITOR_KEY = "$schema"
+"""Editors find the schema of a JSON file by this key; it says nothing to us."""
+
+_PLACEHOLDER = HfModelConfig(model_path="-")
+"""Stands for an input model that could not be read while everything else is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What could be read: the whole workflow if nothing is wrong, and in any case each sound data config by index."""
+
+    workflow: Workflow | None = None
+    data_configs: Mapping[int, DataConfig] = field(default_factory=dict)
+
+
+def parse(findings: Findings, base_dir: Path) -> Parsed:
+    """Read the tree of `findings` as a workflow; there is none if any problem was found, now or before."""
+    raw = plain(findings.root)
+    if not isinstance(raw, dict):
+        found = "the file is empty" if raw is None else f"found {shown(raw)}"
+        findings.add((), f"expected a mapping with `input_model`, `passes`, …; {found}")
+        return Parsed()
+    raw = _top_level(raw, findings)
+    _refuse_search(raw, findings)
+    model = _input_model(raw, findings, base_dir)
+    data = {
+        index: config
+        for index, each in enumerate(_list(raw, "data_configs", findings))
+        if (config := validated(DataConfig, each, ("data_configs", index), findings)) is not None
+    }
+    systems = _entries(raw, "systems", findings, _system)
+    evaluators = _entries(raw, "evaluators", findings, _evaluator)
+    passes = _entries(raw, "passes", findings, _pass_slot)
+    check_references(plain(findings.root), findings)
+    settings = {key: value for key, value in raw.items() if key in Workflow.model_fields and key not in SECTIONS}
+    for name, value in settings.items():
+        check_truth(Workflow.model_fields[name].annotation, value, (name,), findings)
+    try:
+        workflow = Workflow.model_validate({"input_model": model or _PLACEHOLDER, **settings, "base_dir": base_dir})
+    except ValidationError as error:
+        report(error, settings, (), findings)
+        return Parsed(None, data)
+    if findings.count:
+        return Parsed(None, data)
+    sections = {"data_configs": tuple(data.values()), "systems": systems, "evaluators": evaluators, "passes": passes}
+    return Parsed(workflow.model_copy(update=sections), data)
+
+
+def _top_level(raw: Mapped, findings: Findings) -> Mapped:
+    valid = [*field_types(Workflow), *SEARCH_KEYS]
+    result: Mapped = {}
+    for key, value in raw.items():
+        name = key if key in (*valid, EDITOR_KEY) else findings.unknown_key((key,), valid, "key")
+        if name is not None:
+            result[name] = value
+    return result
+
+
+def _refuse_search(raw: Mapped, findings: Findings) -> None:
+    """One problem for all of a search: its parts mean nothing without the others."""
+    strategy, space = raw.get("search_strategy"), raw.get("search_space")
+    places: list[ConfigPath] = []
+    if strategy is not None and strategy is not False:
+        places.append(("search_strategy",))
+    if space is not None:
+        places.append(("search_space",))
+    for place in _searched(raw.get("passes"), ("passes",)):
+        places.append(place)
+        findings.judge(place)
+    if places:
+        findings.add(
+            places[0], "search is not available yet", "remove it, or write `search_strategy: false`", at_key=True
+        )
+
+
+def _searched(value: JsonValue, path: ConfigPath) -> Iterator[ConfigPath]:
+    """Where ``{search: …}`` stands for an option's value."""
+    if isinstance(value, dict):
+        if list(value) == ["search"]:
+            yield path
+        for key, each in value.items():
+            yield from _searched(each, (*path, key))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _searched(each, (*path, index))
+
+
+def _input_model(raw: Mapped, findings: Findings, base_dir: Path) -> HfModelConfig | OnnxModelConfig | None:
+    path: ConfigPath = ("input_model",)
+    value = raw.get("input_model")
+    if value is None:
+        findings.add(path, "`input_model` is required", "e.g. {type: HfModel, model_path: models/my-model}")
+        return None
+    if not isinstance(value, dict):
+        findings.add(path, f"expected a mapping with `type` and `model_path`, found {shown(value)}")
+        return None
+    value = _misspelt_type(value, path, {*field_types(HfModelConfig), *field_types(OnnxModelConfig)}, findings)
+    cls = _typed(value, path, "kind of model", MODELS, lambda name: _any_case(MODELS, name), findings)
+    if cls is None:
+        return None
+    canonical = next(name for name, each in MODELS.items() if each is cls)
+    config = validated(cls, {**value, "type": canonical}, path, findings)
+    if config is not None:
+        check_model(config, path, base_dir, findings)
+    return config
+
+
+def _entries(
+    raw: Mapped, section: str, findings: Findings, read: Callable[[JsonValue, ConfigPath, Findings], Any]
+) -> dict[str, Any]:
+    """The members of a section that could be read."""
+    value = raw.get(section)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        findings.add((section,), f"expected a mapping of names, found {shown(value)}")
+        return {}
+    read_all = {name: read(each, (section, name), findings) for name, each in value.items()}
+    return {name: each for name, each in read_all.items() if each is not None}
+
+
+def _list(raw: Mapped, section: str, findings: Findings) -> list[JsonValue]:
+    value = raw.get(section)
+    if value is None or isinstance(value, list):
+        return value or []
+    findings.add((section,), f"expected a list, found {shown(value)}", "each item begins with its `name`")
+    return []
+
+
+# --- systems and passes: {type, …options flat} --------------------------------------------------------------------
+
+
+def _system(raw: JsonValue, path: ConfigPath, findings: Findings) -> SystemEntry | None:
+    if not isinstance(raw, dict):
+        findings.add(path, f"expected a mapping with `type`, found {shown(raw)}")
+        return None
+    raw = _misspelt_type(raw, path, (), findings)
+    cls = _typed(raw, path, "system", registry.systems(), registry.find_system, findings)
+    if cls is None:
+        return None
+    own = {key: value for key, value in raw.items() if key != "type"}
+    options = validated(cls.config_type, own, path, findings)
+    return SystemEntry(type=cls.type, options=options) if options is not None else None
+
+
+def _pass_slot(raw: JsonValue, path: ConfigPath, findings: Findings) -> tuple[PassEntry, ...] | None:
+    """One pass, or a list of alternatives."""
+    if not isinstance(raw, list):
+        entry = _pass(raw, path, findings)
+        return (entry,) if entry is not None else None
+    if not raw:
+        findings.add(path, "an empty list of alternatives", "name one pass, or a list of them")
+    entries = [_pass(each, (*path, index), findings) for index, each in enumerate(raw)]
+    return tuple(entry for entry in entries if entry is not None)
+
+
+def _pass(raw: JsonValue, path: ConfigPath, findings: Findings) -> PassEntry | None:
+    if not isinstance(raw, dict):
+        findings.add(path, f"expected a mapping with `type`, found {shown(raw)}")
+        return None
+    raw = _misspelt_type(raw, path, (), findings)
+    cls = _typed(raw, path, "pass", registry.passes(), registry.find_pass, findings)
+    place = {key: value for key, value in raw.items() if key in PASS_KEYS}
+    options: Options | None = Options()
+    if cls is not None:
+        raw = checked_keys(cls.config_type, raw, path, findings, also=PASS_KEYS)
+        place = {key: value for key, value in raw.items() if key in PASS_KEYS}
+        own = {key: value for key, value in raw.items() if key not in PASS_KEYS}
+        options = validated(cls.config_type, own, path, findings)
+        place["type"] = cls.type
+    if place.get("input") is not None and place.get("inputs"):
+        findings.add(
+            (*path, "inputs"), "both `input` and `inputs`", "write `inputs` only, with all of them", at_key=True
+        )
+    try:
+        entry = PassEntry.model_validate({"type": "-", **place, "options": options or Options()})
+    except ValidationError as error:
+        report(error, {key: value for key, value in place.items() if key != "type"}, path, findings)
+        return None
+    return entry if cls is not None and options is not None else None
+
+
+# --- evaluators ---------------------------------------------------------------------------------------------------
+
+
+def _evaluator(raw: JsonValue, path: ConfigPath, findings: Findings) -> EvaluatorConfig | None:
+    if not isinstance(raw, dict):
+        findings.add(path, f"expected a mapping with `metrics`, found {shown(raw)}")
+        return None
+    known_raw: Mapped = {}
+    for key, value in raw.items():
+        name = key if key == "metrics" else findings.unknown_key((*path, key), ["metrics"])
+        if name is not None:
+            known_raw[name] = value
+    metrics = known_raw.get("metrics")
+    if not isinstance(metrics, list) or not metrics:
+        if "metrics" not in known_raw:
+            findings.add((*path, "metrics"), "`metrics` is required", "a list of {name, type, …}")
+        else:
+            findings.add(
+                (*path, "metrics"), f"expected a list of metrics, found {shown(metrics) if metrics else 'none'}"
+            )
+        return None
+    entries = [_metric(each, (*path, "metrics", index), findings) for index, each in enumerate(metrics)]
+    read = tuple(entry for entry in entries if entry is not None)
+    return EvaluatorConfig(metrics=read) if len(read) == len(entries) else None
+
+
+def _metric(raw: JsonValue, path: ConfigPath, findings: Findings) -> MetricEntry | None:
+    if not isinstance(raw, dict):
+        findings.add(path, f"expected a mapping with `name` and `type`, found {shown(raw)}")
+        return None
+    valid = list(MetricEntry.model_fields)
+    own: Mapped = {}
+    for key, value in raw.items():
+        name = key if key in valid else findings.unknown_key((*path, key), valid)
+        if name is not None:
+            own[name] = value
+    cls = _typed(own, path, "metric", registry.metrics(), registry.find_metric, findings)
+    before = findings.count
+    config: Options | None = Options()
+    if cls is not None:
+        config = validated(cls.config_type, own.get("metric_config") or {}, (*path, "metric_config"), findings)
+        own["type"] = cls.type
+    sub_types = _sub_types(own.get("sub_types"), cls, (*path, "sub_types"), findings)
+    rest = {key: value for key, value in own.items() if key not in ("metric_config", "sub_types")}
+    try:
+        entry = MetricEntry.model_validate(
+            {"type": "-", **rest, "metric_config": config or Options(), "sub_types": sub_types}
+        )
+    except ValidationError as error:
+        report(error, {key: value for key, value in rest.items() if key != "type"}, path, findings)
+        return None
+    return entry if cls is not None and findings.count == before else None
+
+
+def _sub_types(
+    raw: JsonValue, cls: type[AnyMetric] | None, path: ConfigPath, findings: Findings
+) -> tuple[SubMetric, ...]:
+    """Names, or mappings with name, priority and goal."""
+    if raw is None:
+        return ()
+    if not isinstance(raw, list):
+        findings.add(path, f"expected a list of names or mappings, found {shown(raw)}")
+        return ()
+    read: list[SubMetric] = []
+    for index, each in enumerate(raw):
+        place = (*path, index)
+        sub = SubMetric(name=each) if isinstance(each, str) else validated(SubMetric, each, place, findings)
+        if sub is None:
+            continue
+        if cls is not None and sub.name not in cls.sub_types:
+            where = place if isinstance(each, str) else (*place, "name")
+            findings.unknown_name(where, f"sub-type of {cls.type}", sub.name, cls.sub_types, listed="it has")
+        if any(sub.name == other.name for other in read):
+            findings.add(place, f"the sub-type {shown(sub.name)} is named twice")
+        read.append(sub)
+    return tuple(read)
+
+
+# --- types --------------------------------------------------------------------------------------------------------
+
+
+def _misspelt_type(raw: Mapped, path: ConfigPath, others: Collection[str], findings: Findings) -> Mapped:
+    """Read a slip like `tpye` as `type`: without the type no other key can be judged."""
+    if "type" in raw:
+        return raw
+    slip = next((key for key in raw if key not in others and nearest(key, ["type"])), None)
+    if slip is None or findings.unknown_key((*path, slip), ["type"]) is None:
+        return raw
+    return {"type" if key == slip else key: value for key, value in raw.items()}
+
+
+def _typed(
+    raw: Mapped,
+    path: ConfigPath,
+    kind: str,
+    listed: Mapping[str, Any],
+    find: Callable[[str], Any],
+    findings: Findings,
+) -> Any:
+    """The class that ``raw["type"]`` names, in any case; None when it names none."""
+    name = raw.get("type")
+    if name is None:
+        findings.add((*path, "type"), "`type` is required", known(listed, "available"))
+        return None
+    if not isinstance(name, str):
+        findings.add((*path, "type"), f"expected the name of a {kind}, found {shown(name)}")
+        return None
+    cls = find(name)
+    if cls is None:
+        findings.unknown_name((*path, "type"), kind, name, listed, listed="available")
+    return cls
+
+
+def _any_case(classes: Mapping[str, Any], name: str) -> Any:
+    return {each.lower(): cls for each, cls in classes.items()}.get(name.lower())

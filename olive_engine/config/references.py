@@ -1,0 +1,125 @@
+"""Names that refer to other parts of the workflow, and the rules for names themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from pydantic import JsonValue
+
+from olive_engine import registry
+from olive_engine.config.findings import Findings, shown
+from olive_engine.config.workflow import INPUT_MODEL, NAME
+from olive_engine.errors import ConfigPath
+from olive_engine.options import DataRef, marked
+
+_NAME = re.compile(NAME)
+_KINDS = {"systems": "system", "evaluators": "evaluator", "passes": "pass", "data_configs": "data config"}
+
+
+def check_references(raw: JsonValue, findings: Findings) -> None:
+    """Report every reference to something that is not there, names that cannot be used, and names used twice.
+
+    Works on the written tree, so that one wrong value elsewhere hides nothing.
+    """
+    if not isinstance(raw, dict):
+        return
+    systems, evaluators, passes = (_mapping(raw.get(key)) for key in ("systems", "evaluators", "passes"))
+    for section, members in (("systems", systems), ("evaluators", evaluators), ("passes", passes)):
+        for name in members:
+            _check_name((section, name), name, findings)
+    data = _data_names(raw.get("data_configs"), findings)
+
+    def refer(path: ConfigPath, value: JsonValue, section: str, names: Mapping[str, object]) -> None:
+        if isinstance(value, str) and value not in names:
+            listed = f"{section} of this workflow"
+            findings.unknown_name(path, _KINDS[section], value, names, listed=listed)
+
+    for key, section, names in (
+        ("host", "systems", systems),
+        ("target", "systems", systems),
+        ("evaluator", "evaluators", evaluators),
+    ):
+        refer((key,), raw.get(key), section, names)
+    sources = {INPUT_MODEL: None, **passes}
+    for path, entry in _passes(passes):
+        refer((*path, "host"), entry.get("host"), "systems", systems)
+        refer((*path, "evaluator"), entry.get("evaluator"), "evaluators", evaluators)
+        refer((*path, "input"), entry.get("input"), "passes", sources)
+        for index, source in enumerate(_list(entry.get("inputs"))):
+            refer((*path, "inputs", index), source, "passes", sources)
+        for option in _data_options(entry.get("type")):
+            refer((*path, option), entry.get(option), "data_configs", data)
+    for called, evaluator in evaluators.items():
+        _check_metrics(("evaluators", called, "metrics"), _mapping(evaluator).get("metrics"), data, findings)
+
+
+def _check_metrics(path: ConfigPath, raw: JsonValue, data: Mapping[str, object], findings: Findings) -> None:
+    seen: set[str] = set()
+    for index, each in enumerate(_list(raw)):
+        metric, place = _mapping(each), (*path, index)
+        name, kind, source = metric.get("name"), metric.get("type"), metric.get("data_config")
+        if isinstance(name, str):
+            if name in seen:
+                findings.add((*place, "name"), f"two metrics of this evaluator are called {shown(name)}")
+            seen.add(name)
+        if isinstance(source, str) and source not in data:
+            listed = "data_configs of this workflow"
+            findings.unknown_name((*place, "data_config"), "data config", source, data, listed=listed)
+        cls = registry.find_metric(kind) if isinstance(kind, str) else None
+        if cls is not None and cls.needs_data and source is None:
+            hint = (
+                f"e.g. `data_config: {next(iter(data))}`" if data else "name one of `data_configs`; there are none yet"
+            )
+            what = f"`data_config` is required: {cls.type} is measured on data"
+            findings.add((*place, "data_config"), what, hint)
+
+
+def _data_names(raw: JsonValue, findings: Findings) -> dict[str, int]:
+    """The data configs by name, with the index of each."""
+    names: dict[str, int] = {}
+    for index, each in enumerate(_list(raw)):
+        name = _mapping(each).get("name")
+        if not isinstance(name, str):
+            continue
+        if name in names:
+            other = f"the other is data_configs[{names[name]}]"
+            findings.add(("data_configs", index, "name"), f"two data configs are called {shown(name)}", other)
+        names.setdefault(name, index)
+    return names
+
+
+def _check_name(path: ConfigPath, name: str, findings: Findings) -> None:
+    if name == INPUT_MODEL and path[0] == "passes":
+        findings.add(
+            path, f"the name `{INPUT_MODEL}` is taken: it means the model that the workflow starts from", at_key=True
+        )
+    elif not _NAME.fullmatch(name):
+        what = (
+            f"the name {shown(name)} holds more than letters, digits, `_`, `.` and `-`" if name else "the name is empty"
+        )
+        findings.add(path, what, at_key=True)
+
+
+def _passes(passes: Mapping[str, JsonValue]) -> Iterator[tuple[ConfigPath, Mapping[str, JsonValue]]]:
+    for name, slot in passes.items():
+        if isinstance(slot, list):
+            for index, each in enumerate(slot):
+                yield ("passes", name, index), _mapping(each)
+        else:
+            yield ("passes", name), _mapping(slot)
+
+
+def _data_options(kind: JsonValue) -> Iterator[str]:
+    cls = registry.find_pass(kind) if isinstance(kind, str) else None
+    if cls is not None:
+        for name, _ in marked(cls.config_type, DataRef):
+            yield name
+
+
+def _mapping(raw: JsonValue) -> Mapping[str, JsonValue]:
+    return raw if isinstance(raw, dict) else {}
+
+
+def _list(raw: JsonValue) -> list[JsonValue]:
+    return raw if isinstance(raw, list) else []

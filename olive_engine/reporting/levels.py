@@ -1,0 +1,40 @@
+"""How much of a run is shown, by the workflow's ``log_severity_level``.
+
+0 debug      everything, with tracebacks, workers' last lines, and the debug messages of steps
+1 info       the plan, progress, every step that ends, messages, the summary
+2 warning    warnings and errors of steps, failures, what was skipped for them, the summary
+3 error      errors of steps, and failures
+4 critical   nothing: the exit code and the error that ends the command must do
+"""
+
+from __future__ import annotations
+
+from olive_engine.reporting.events import (
+    PlanMade,
+    RunEvent,
+    RunFinished,
+    StepFailed,
+    StepFinished,
+    StepLog,
+    StepProgress,
+    StepSkipped,
+    StepStarted,
+    StepWaiting,
+)
+
+DEBUG, INFO, WARNING, ERROR, CRITICAL = range(5)
+LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR, "critical": CRITICAL}
+"""The names that steps and ``--log-level`` use for the levels."""
+
+
+def shows(level: int, event: RunEvent) -> bool:
+    """Whether an event is shown at that level."""
+    match event:
+        case PlanMade() | StepStarted() | StepProgress() | StepWaiting() | StepFinished():
+            return level <= INFO
+        case StepSkipped() | RunFinished():
+            return level <= WARNING
+        case StepLog():
+            return level < CRITICAL and level <= LEVELS.get(event.level, INFO)
+        case StepFailed():
+            return level <= ERROR

@@ -1,0 +1,54 @@
+"""The plan of a run as a table: each step, what it is, whether it runs, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from olive_engine.reporting import phrases
+from olive_engine.reporting.events import PlannedStep
+from olive_engine.reporting.tables import Cell, Column, Table
+
+MOST_LINES = 50
+"""How many steps of a plan are listed, and up to how many steps each gets a line of its own when it is done."""
+
+
+def plan_heading(steps: Sequence[PlannedStep]) -> str:
+    """One line: ``Plan: 12 steps, 9 to run, 3 reused``."""
+    to_run = sum(step.action == "run" for step in steps)
+    if not to_run:
+        return f"Plan: {phrases.count(len(steps), 'step')}, all reused"
+    reused = f", {len(steps) - to_run:,} reused" if to_run < len(steps) else ", all to run"
+    return (
+        f"Plan: {phrases.count(len(steps), 'step')}" + (f", {to_run:,} to run" if to_run < len(steps) else "") + reused
+    )
+
+
+def plan_table(steps: Sequence[PlannedStep], most: int = MOST_LINES) -> Table:
+    """The first `most` steps, those that run before those that are reused if not all can be shown."""
+    shown = list(steps)
+    if len(shown) > most:
+        chosen = sorted(range(len(shown)), key=lambda index: shown[index].action != "run")[:most]
+        shown = [shown[index] for index in sorted(chosen)]
+    somewhere = len({step.system for step in steps}) > 1
+    columns = [Column("step"), Column("what"), *([Column("where")] if somewhere else []), Column("action")]
+    rows = [_row(step, somewhere=somewhere) for step in shown]
+    rest = len(steps) - len(shown)
+    return Table((*columns, Column("why", flexible=True)), tuple(rows), f"… and {rest:,} more" if rest else "")
+
+
+def _row(step: PlannedStep, *, somewhere: bool) -> tuple[Cell, ...]:
+    dim = "dim" if step.action == "reuse" else ""
+    what = {"data": "data", "pass": step.type, "evaluate": f"measure {step.type}"}[step.kind]
+    return (
+        Cell(step.step, dim),
+        Cell(what, dim),
+        *([Cell(step.system, dim)] if somewhere else []),
+        Cell(step.action, dim or "cyan"),
+        Cell(_why(step.reasons), dim),
+    )
+
+
+def _why(reasons: Sequence[str]) -> str:
+    if not reasons:
+        return ""
+    return reasons[0] + (f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else "")

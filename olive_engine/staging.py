@@ -1,0 +1,189 @@
+"""Job folders made ready: the steps' inputs placed, fetched first where another system keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from olive_engine.config.workflow import INPUT_MODEL
+from olive_engine.contracts import Item, Job, System
+from olive_engine.errors import SystemUnavailable
+from olive_engine.graph import Node
+from olive_engine.job_run import input_folder
+from olive_engine.models import Manifest, Tree, tokenizer_part
+from olive_engine.planner import Plan, Step
+from olive_engine.registry import find_metric
+from olive_engine.store import Record, Store
+from olive_engine.store.files import remove_tree, write_atomic
+from olive_engine.store.sources import is_local
+
+
+class Staging:
+    """Writes the job folders of a plan. `records` is the executor's growing table of results."""
+
+    def __init__(self, plan: Plan, store: Store, systems: Mapping[str, System], records: Mapping[str, Record]) -> None:
+        self._plan = plan
+        self._store = store
+        self._systems = systems
+        self._records = records
+
+    def write_job(self, folder: Path, steps: tuple[Step, ...], system: System) -> Job:
+        """Write the job of `steps`, which read the same models, into an empty folder.
+
+        Raises:
+            StoreCorrupt: a cached file that it reads is damaged.
+            OSError: a file cannot be written, or one of the user's files has changed.
+            SystemUnavailable: bytes that it reads are where nothing here can fetch them.
+        """
+        node = steps[0].node
+        models = tuple(self._here(self.model(name), system) for name in node.inputs)
+        if node.kind == "data":
+            models = tuple(_tokenizer_only(manifest) for manifest in models)
+        items = tuple(self._item(step, system) for step in steps)
+        if node.kind == "data" and (files := self._plan.facts.data[node.name]):
+            tree = self._store.place_sources(files, input_folder(folder, "items/0/files", 0, "files_path"))
+            self._check_source(node, tree)
+            sources = Manifest(kind="SourceFiles", parts={"files_path": tree})
+            items = (items[0].model_copy(update={"data": {"files": sources}}),)
+        resources = system.resources
+        if is_timing(node):
+            resources = resources.model_copy(update={"exclusive": True})
+        job = Job(id=folder.name, kind=node.kind, models=models, items=items, resources=resources)
+        for index, manifest in enumerate(models):
+            self._place(folder, "models", index, manifest, system)
+        for index, (item, step) in enumerate(zip(items, steps, strict=True)):
+            for option, manifest in item.data.items() if node.kind != "data" else ():
+                self._place(folder, f"items/{index}/{option}", 0, manifest, system)
+            if system.capabilities.shared_filesystem:
+                state = folder / "state" / str(index)
+                state.parent.mkdir(exist_ok=True)
+                state.symlink_to(self._store.state_folder(key_of(step)))
+        write_atomic(folder / "job.json", job.model_dump_json())
+        return job
+
+    def _item(self, step: Step, system: System) -> Item:
+        node = step.node
+        data = {option: self._here(self.output(name), system) for option, name in node.data.items()}
+        return Item(
+            key=key_of(step),
+            step=node.name,
+            type=node.type,
+            config=node.config.model_dump(mode="json"),
+            seed=self._plan.facts.seed,
+            data=data,
+        )
+
+    def _check_source(self, node: Node, tree: Tree) -> None:
+        """Refuse files that have changed since the plan was made: the key would not be theirs."""
+        planned = self._plan.facts.data_identity[node.name]
+        if planned != {name: entry.sha256 for name, entry in tree.files.items()}:
+            raise FileNotFoundError("a data file has changed since the run began")
+
+    def _place(self, folder: Path, slot: str, index: int, manifest: Manifest, system: System) -> None:
+        for part, tree in manifest.parts.items():
+            if not system.holds(tree):
+                self._store.place(tree, input_folder(folder, slot, index, part))
+
+    def _here(self, manifest: Manifest, system: System) -> Manifest:
+        """The manifest with every tree readable by `system` or by us; bytes that another system keeps are fetched."""
+        parts = {}
+        for name, tree in manifest.parts.items():
+            if tree.location and not is_local(tree.location) and not system.holds(tree):
+                parts[name] = bring(tree, self._store, self._systems)
+            else:
+                parts[name] = tree
+        return manifest.model_copy(update={"parts": parts})
+
+    def model(self, name: str) -> Manifest:
+        """The model that a step gave, or the input model."""
+        if name == INPUT_MODEL:
+            model = self._plan.facts.input_model
+            if model is None:
+                raise SystemUnavailable("the input model is not on this machine and could not be fetched")
+            return model
+        return self.output(name)
+
+    def output(self, name: str) -> Manifest:
+        """What a step gave."""
+        output = self._records[name].output
+        if output is None:
+            raise SystemUnavailable(f"{name} gave no output")
+        return output
+
+    def read(self, node: Node) -> dict[str, str]:
+        """The digests of what a step reads, by role."""
+        if node.kind == "data":
+            return {}  # its key holds the contents of all it reads
+        read = {f"model {index}": self.model(name).digest for index, name in enumerate(node.inputs)}
+        return read | {option: self.output(name).digest for option, name in node.data.items()}
+
+
+class CachedResults:
+    """The planner's view of a store: records whose files are here, or with a system that can bring them."""
+
+    def __init__(self, store: Store, systems: Mapping[str, System]) -> None:
+        self._store = store
+        self._systems = systems
+
+    def find(self, key: str) -> Record | None:
+        """The record of that key."""
+        return self._store.records.load(key)
+
+    def last(self, node: Node) -> Record | None:
+        """The record that the step of that name used last."""
+        return self._store.records.last(node.kind, node.type, node.name)
+
+    def missing(self, record: Record) -> str:
+        """Which file of the record's output is no longer there; empty: none."""
+        for tree in record.trees:
+            if tree.location and _keeper(self._systems, tree) is None:
+                return tree.location
+        return next((name for tree in record.trees if (name := self._store.missing(tree))), "")
+
+
+def bring(tree: Tree, store: Store, systems: Mapping[str, System]) -> Tree:
+    """Fetch a tree that a system keeps into the store.
+
+    Raises:
+        SystemUnavailable: no system of this workflow keeps it.
+        StoreCorrupt: it arrived with other bytes than its digests say.
+    """
+    here = Tree(files=tree.files)
+    if not store.missing(here):
+        return here
+    keeper = _keeper(systems, tree)
+    if keeper is None:
+        raise SystemUnavailable(f"no system of this workflow can read {tree.location}")
+    folder = store.new_job()
+    try:
+        keeper.fetch(tree, folder)
+        return store.ingest(folder, tree, verify=True)
+    finally:
+        remove_tree(folder)
+
+
+def key_of(step: Step) -> str:
+    """The step's key.
+
+    Raises:
+        SystemUnavailable: it could not be told, even in the run's pre-flight.
+    """
+    if step.key is None:
+        raise SystemUnavailable(f"{step.node.name}: {'; '.join(step.reasons)}")
+    return step.key
+
+
+def is_timing(node: Node) -> bool:
+    """Whether the step measures time, so that nothing should run beside it."""
+    cls = find_metric(node.type) if node.kind == "evaluate" else None
+    return cls is not None and cls.timing
+
+
+def _tokenizer_only(manifest: Manifest) -> Manifest:
+    """What data preparation reads of a model."""
+    parts = {"model_path": tokenizer_part(manifest.parts["model_path"])}
+    return Manifest(kind="HfModel", parts=parts)
+
+
+def _keeper(systems: Mapping[str, System], tree: Tree) -> System | None:
+    return next((system for system in systems.values() if system.holds(tree)), None)

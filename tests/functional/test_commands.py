@@ -1,0 +1,313 @@
+"""What each command prints, and its exit code."""
+
+import json
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from olive_engine import __version__
+from olive_engine.cli import cache, catalogue
+from olive_engine.cli.group import COMMANDS, olive
+from olive_engine.config.workflow import Workflow
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(olive, arguments, prog_name="olive", catch_exceptions=False)
+
+
+# --- the group ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_agrees_with_each_command(name: str) -> None:
+    command = olive.get_command(click.Context(olive), name)
+    assert command is not None
+    assert command.name == name
+    assert command.short_help == COMMANDS[name]
+    assert (command.help or "").splitlines()[0].rstrip(".") in (COMMANDS[name].rstrip("."), *_longer(name))
+
+
+def _longer(name: str) -> list[str]:
+    """Commands whose own first line says a little more than there is room for in the list."""
+    return {
+        "why": ["Say why STEP would run: what its result depends on that has changed since it last ran"],
+        "passes": ["List the passes, or show the one called NAME with its options"],
+        "systems": ["List the systems (places where steps run), or show the one called NAME with its options"],
+        "metrics": ["List the metrics (what can be measured on a model), or show the one called NAME with its options"],
+        "schema": [
+            "Print the JSON Schema of the workflow file, or of one pass, with everything that is installed here"
+        ],
+    }.get(name, [])
+
+
+def test_help_lists_every_command_and_the_exit_codes() -> None:
+    result = call("--help")
+    assert result.exit_code == 0
+    for name, line in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(line)}$", result.output, re.MULTILINE)
+    assert "0 done, 1 failed, 2 the workflow or the command line is wrong" in result.output
+
+
+def test_version() -> None:
+    assert call("--version").output == f"olive {__version__}\n"
+
+
+def test_a_misspelt_command() -> None:
+    result = call("plna")
+    assert result.exit_code == 2
+    assert "no command is called `plna`; did you mean `plan`?" in result.stderr
+    assert "there are run, plan, validate" in call("xyzzy").stderr
+
+
+# --- naming a workflow --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "validate"])
+def test_no_workflow_named(command: str) -> None:
+    result = call(command)
+    assert result.exit_code == 2
+    assert f"Write for instance `olive {command} workflow.yaml`" in result.stderr
+
+
+def test_a_workflow_named_in_both_ways() -> None:
+    result = call("plan", "a.yaml", "--config", "b.yaml")
+    assert result.exit_code == 2
+    assert "write `olive plan --config a.yaml --config b.yaml`" in result.stderr
+
+
+def test_later_files_and_settings_count_over_earlier_ones(folder: Path) -> None:
+    (folder / "more.yaml").write_text("passes: {triple: {factor: 4}}")
+    (folder / "output_elsewhere").mkdir()
+    result = call(
+        "run", "--config", "workflow.yaml", "--config", "more.yaml",
+        "--set", "passes.other.factor=7", "--set", "passes.other.factor=8",
+        "--output-dir", "1e3", "--cache-dir", "true", "--log-level", "critical",
+    )  # fmt: skip
+    assert (result.exit_code, result.output) == (0, "")
+    numbers = {
+        name: json.loads((folder / "1e3" / name / "model" / "numbers.json").read_text()) for name in ("triple", "other")
+    }
+    assert numbers == {"triple": [8.0, 16.0, 24.0], "other": [16.0, 32.0, 48.0]}
+    assert (folder / "true" / "records").is_dir()
+
+
+# --- validate -----------------------------------------------------------------------------------------------------
+
+
+def test_validate_a_good_file(folder: Path) -> None:
+    assert call("validate", "workflow.yaml").output == "workflow.yaml is valid: 3 passes\n"
+    told = json.loads(call("validate", "workflow.yaml", "--json").stdout)
+    assert told == {"valid": True, "problems": [], "notices": []}
+
+
+def test_validate_shows_every_problem_with_its_line(folder: Path) -> None:
+    (folder / "bad.yaml").write_text(
+        "input_model: {type: HfModel, model_path: base}\npasses:\n  a: {type: ToyScale, factr: 3}\n  b: {type: ToyScale, factor: -1}\n"
+    )
+    result = call("validate", "bad.yaml")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[:3] == [
+        "bad.yaml:3:23: passes.a.factr: unknown option `factr`; did you mean `factor`?",
+        "    3 |   a: {type: ToyScale, factr: 3}",
+        "      |                       ^^^^^",
+    ]
+    assert "bad.yaml:4:31: passes.b.factor: must be greater than 0" in result.stderr
+    told = json.loads(call("validate", "bad.yaml", "--json").stdout)
+    assert told["valid"] is False
+    assert [(problem["path"], problem["position"]["line"]) for problem in told["problems"]] == [
+        (["passes", "a", "factr"], 3),
+        (["passes", "b", "factor"], 4),
+    ]
+
+
+def test_an_older_spelling_is_noticed(folder: Path) -> None:
+    (folder / "old.yaml").write_text((folder / "workflow.yaml").read_text().replace("input_model:", "model:", 1))
+    result = call("validate", "old.yaml")
+    assert (result.exit_code, result.stdout) == (0, "old.yaml is valid: 3 passes\n")
+    assert result.stderr == "note: old.yaml:1:1: input_model: `model` is called `input_model`\n"
+    assert call("validate", "old.yaml", "--log-level", "error").stderr == ""
+
+
+# --- plan, run, why -----------------------------------------------------------------------------------------------
+
+
+PLAN = """\
+Plan: 3 steps, all to run
+  step    what      action  why
+  double  ToyScale  run     no result yet
+  triple  ToyScale  run     no result yet
+  other   ToyScale  run     no result yet
+"""
+
+
+def test_plan_run_and_plan_again(folder: Path) -> None:
+    assert call("plan", "workflow.yaml").output == PLAN
+    first = call("run", "workflow.yaml", "--debug", "--log-level", "info")
+    assert first.exit_code == 0
+    assert first.output.startswith(PLAN)
+    assert re.search(r"^Done in \d\.\d s: 3 steps run; output in output/$", first.output, re.MULTILINE)
+    again = call("run", "workflow.yaml")
+    assert re.sub(r"\d+\.\d s", "x s", again.output) == (
+        "Plan: 3 steps, all reused\ndouble: reused, 38 B\ntriple: reused, 41 B\nother: reused, 41 B\n"
+        "Nothing to do: all 3 steps were reused, x s; output in output/\n"
+    )
+    told = json.loads(call("plan", "workflow.yaml", "--json", "--set", "passes.triple.factor=4").stdout)
+    assert (told["run"], told["reuse"]) == (1, 2)
+    assert {step["step"]: (step["action"], step["reasons"]) for step in told["steps"]} == {
+        "double": ("reuse", []),
+        "triple": ("run", ["factor: 3.0 -> 4.0"]),
+        "other": ("reuse", []),
+    }
+    assert all(len(step["key"]) == 64 for step in told["steps"])
+
+
+def test_run_json_is_one_object_a_line_and_ends_with_the_result(folder: Path) -> None:
+    result = call("run", "workflow.yaml", "--json", "--debug")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [event["event"] for event in events] == [
+        "plan_made", *["step_started", "step_finished"] * 3, "run_finished", "result",
+    ]  # fmt: skip
+    end = events[-1]
+    assert end["output_dir"] == str(folder / "output")
+    assert end["models"]["triple"]["kind"] == "HfModel"
+    assert Path(end["models"]["triple"]["model_path"]).joinpath("numbers.json").is_file()
+    assert (end["metrics"], end["goals"]) == ({}, [])
+
+
+def test_why(folder: Path) -> None:
+    assert call("why", "workflow.yaml", "triple").output == "triple would run:\n  no result yet\n"
+    assert call("run", "workflow.yaml", "--debug", "--log-level", "critical").exit_code == 0
+    reused = "triple would be reused: nothing that it depends on has changed\n"
+    assert call("why", "--config", "workflow.yaml", "triple").output == reused
+    changed = call("why", "workflow.yaml", "triple", "--set", "passes.triple.factor=4", "--json")
+    assert json.loads(changed.stdout) == {"step": "triple", "action": "run", "reasons": ["factor: 3.0 -> 4.0"]}
+
+
+def test_why_of_no_step_and_of_an_unknown_one(folder: Path) -> None:
+    assert "Write `olive why workflow.yaml STEP`" in call("why", "workflow.yaml").stderr
+    result = call("why", "workflow.yaml", "tripel")
+    assert result.exit_code == 2
+    assert "there is no step `tripel`" in result.stderr
+
+
+def test_a_failing_pass(folder: Path) -> None:
+    result = call("run", "workflow.yaml", "--set", "passes.double.misbehave=raise")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "error: double: RuntimeError: asked to fail",
+        "       --log-level debug shows the traceback",
+    ]
+    assert "double: FAILED: RuntimeError: asked to fail\n" in result.stdout
+    assert "triple: skipped, because double failed\n" in result.stdout
+    assert "Traceback" not in result.output
+    assert not (folder / "output" / "triple").exists()
+
+
+def test_a_failing_pass_with_json_and_with_debug(folder: Path) -> None:
+    settings = ("--debug", "--set", "passes.double.misbehave=raise")
+    told = [json.loads(line) for line in call("run", "workflow.yaml", "--json", *settings).stdout.splitlines()]
+    assert told[-1]["type"] == "PassFailed"
+    assert told[-1]["failures"][0]["step"] == "double"
+    debug = call("run", "workflow.yaml", *settings)
+    assert debug.exit_code == 1
+    assert "  | RuntimeError: asked to fail\n" in debug.stdout
+    assert debug.stderr == "error: double: RuntimeError: asked to fail\n"
+
+
+def test_run_of_an_invalid_file_says_that_nothing_ran(folder: Path) -> None:
+    result = call("run", "workflow.yaml", "--set", "passes.double.factor=0")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("error: nothing was run\n")
+    assert not (folder / "output").exists()
+
+
+# --- what is installed --------------------------------------------------------------------------------------------
+
+
+def test_a_pass_is_shown_with_its_options() -> None:
+    result = call("passes", "toyscale")
+    assert result.exit_code == 0
+    assert result.output.startswith("ToyScale\nMultiply a toy model's numbers.\n\nTakes HfModel, gives HfModel.\n")
+    assert "  factor  float > 0, default 2\n      What every number is multiplied by.\n" in result.output
+
+
+def test_systems_and_metrics_are_listed_and_shown() -> None:
+    assert "  LocalSystem  Runs jobs here" in call("systems").output
+    assert "  threads  int >= 1, default null\n" in call("systems", "LocalSystem").output
+    assert "  perplexity " in call("metrics").output
+    assert "Gives perplexity (lower is better).\n" in call("metrics", "perplexity").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("systems", "localsytem"), "no system is called `localsytem`; did you mean LocalSystem?"),
+        (("metrics", "acuracy"), "no metric is called `acuracy`; did you mean accuracy?"),
+        (("passes", "xyzzy"), "no pass is called `xyzzy`; `olive passes` lists them"),
+        (("schema", "--pass", "xyzzy"), "xyzzy"),
+    ],
+)
+def test_an_unknown_name(arguments: tuple[str, ...], hint: str) -> None:
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert hint in result.stderr
+
+
+def test_an_empty_list_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    catalogue.show_catalogue("pass", {})
+    assert capsys.readouterr().out == "no passes are installed\n"
+
+
+def test_schema() -> None:
+    schema = json.loads(call("schema").stdout)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert "passes" in schema["properties"]
+    assert "factor" in json.loads(call("schema", "--pass", "ToyScale").stdout)["properties"]
+
+
+# --- cache --------------------------------------------------------------------------------------------------------
+
+
+def test_the_default_cache_is_the_workflows() -> None:
+    assert Workflow.model_fields["cache_dir"].default == cache.DEFAULT
+
+
+def test_cache_list_size_verify_gc(folder: Path) -> None:
+    assert call("run", "workflow.yaml", "--debug", "--log-level", "critical").exit_code == 0
+    listed = json.loads(call("cache", "list", "--json").stdout)["records"]
+    assert {record["step"] for record in listed} == {"double", "triple", "other"}
+    table = call("cache", "list").output.splitlines()
+    assert table[0].split() == ["step", "what", "made", "took", "size", "key"]
+    assert table[1].split()[-1] == listed[0]["key"][:12]
+    assert json.loads(call("cache", "size", "--json").stdout)["records"] == 3
+    assert re.fullmatch(r"\.olive-cache: 3 results in \d+ files of \d+ B\n", call("cache", "size").output)
+    intact = call("cache", "verify")
+    assert intact.exit_code == 0
+    assert intact.output.endswith("are intact\n")
+
+    blob = max((folder / ".olive-cache" / "blobs").rglob("*"), key=lambda path: path.stat().st_size * path.is_file())
+    blob.chmod(0o644)
+    blob.write_bytes(b"x" * blob.stat().st_size)
+    damaged = call("cache", "verify", "--json")
+    assert damaged.exit_code == 1
+    assert json.loads(damaged.stdout)["damaged"] == [blob.name]
+
+    would = json.loads(call("cache", "gc", "--older-than", "0", "--dry-run", "--json").stdout)
+    assert would["dry_run"] is True
+    assert would["freed_bytes"] > 0
+    assert json.loads(call("cache", "size", "--json").stdout)["records"] == 3
+    assert call("cache", "gc", "--older-than", "0").exit_code == 0
+    assert json.loads(call("cache", "size", "--json").stdout)["records"] == 0
+    assert "the cache is empty" in call("cache", "list").output
+
+
+@pytest.mark.parametrize("command", ["list", "size", "verify", "gc"])
+def test_no_cache_there(folder: Path, command: str) -> None:
+    result = call("cache", command, "--cache-dir", "nowhere")
+    assert result.exit_code == 2
+    assert "there is no cache in nowhere; name its folder with --cache-dir" in result.stderr
+    assert not (folder / "nowhere").exists()

@@ -1,0 +1,86 @@
+"""The reporter's contract, the recorder, and JSON lines."""
+
+import dataclasses
+import io
+import json
+import math
+import typing
+from pathlib import Path
+
+import pytest
+
+from olive_engine.reporting import events
+from olive_engine.reporting.jsonl import JsonLines, event_to_json, to_json
+from olive_engine.reporting.recorder import Recorder
+from olive_engine.reporting.reporter import Reporter, Tee
+
+
+def test_recorder_keeps_all_events_in_order(script, clock) -> None:
+    recorder = Recorder()
+    with recorder:
+        for event in script(clock):
+            recorder.on_event(event)
+    assert recorder.events == list(script(clock))
+
+
+def test_tee_tells_and_closes_everyone() -> None:
+    closed = []
+
+    class Closing(Recorder):
+        def close(self) -> None:
+            closed.append(self)
+
+    first, second = Closing(), Closing()
+    with Tee(first, second) as tee:
+        tee.on_event(events.StepSkipped("b", "a"))
+        assert closed == []
+    assert first.events == second.events == [events.StepSkipped("b", "a")]
+    assert closed == [first, second]
+
+
+def test_the_plain_reporter_takes_every_event(script, clock) -> None:
+    with Reporter() as reporter:
+        for event in script(clock):
+            reporter.on_event(event)
+
+
+def test_every_event_is_one_json_line_with_all_its_fields(script, clock) -> None:
+    stream = io.StringIO()
+    reporter = JsonLines(stream)
+    script = [*script(clock), events.RunFinished(1, 0, 0, 2.5, Path("output"))]
+    for event in script:
+        reporter.on_event(event)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == len(script)
+    for line, event in zip(lines, script, strict=True):
+        assert json.loads(line).keys() == {"event", *(field.name for field in dataclasses.fields(event))}
+    assert {json.loads(line)["event"] for line in lines} == {
+        "plan_made", "step_started", "step_progress", "step_log", "step_waiting",
+        "step_finished", "step_failed", "step_skipped", "run_finished",
+    }  # fmt: skip
+    assert len(typing.get_args(events.RunEvent)) == 9
+    assert json.loads(lines[-1]) == {
+        "event": "run_finished", "executed": 1, "reused": 0, "failed": 0, "seconds": 2.5, "output_dir": "output",
+    }  # fmt: skip
+
+
+def test_a_line_is_there_as_soon_as_the_event_is_heard() -> None:
+    class Stream(io.StringIO):
+        flushed = 0
+
+        def flush(self) -> None:
+            self.flushed = len(self.getvalue())
+
+    stream = Stream()
+    JsonLines(stream).on_event(events.StepWaiting("lora"))
+    assert stream.flushed == len('{"event": "step_waiting", "step": "lora"}\n')
+
+
+def test_numbers_that_json_lacks_become_strings() -> None:
+    event = events.StepProgress("lora", 1, 2, "steps", {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 1.5})
+    assert event_to_json(event)["values"] == {"a": "NaN", "b": "Infinity", "c": "-Infinity", "d": 1.5}
+
+
+def test_what_cannot_be_json_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="of type object as JSON"):
+        to_json(object())
