@@ -22,6 +22,7 @@ from pydantic import JsonValue
 from olive_engine import facts as facts_module
 from olive_engine import graph, hub, outputs, planner
 from olive_engine.config.draft import Draft, read
+from olive_engine.config.findings import known, nearest
 from olive_engine.config.workflow import SystemEntry, Workflow
 from olive_engine.contracts import System
 from olive_engine.data.check import check as check_data
@@ -29,6 +30,7 @@ from olive_engine.errors import InvalidWorkflow, PassFailed, Problem, StoreCorru
 from olive_engine.evaluation.verdicts import Verdict, judge_all
 from olive_engine.executor import Outcome, execute
 from olive_engine.models import Artifact
+from olive_engine.outputs import Written
 from olive_engine.planner import Plan
 from olive_engine.probing import known_environment, probe
 from olive_engine.registry import find_metric, find_pass, find_system
@@ -70,6 +72,8 @@ class RunResult:
     steps: Mapping[str, StepResult]
     metrics: Mapping[str, Mapping[str, float]]
     """Pass or `input_model` -> metric -> value; a metric with several values has one entry for each."""
+    predictions: Mapping[str, Path]
+    """Evaluation step -> the file of its answers, row by row (`olive_engine.evaluation.comparison` reads it)."""
     goals: tuple[Verdict, ...]
     seconds: float
 
@@ -131,6 +135,22 @@ def plan(workflow: Workflow) -> Plan:
         return _plan(hub.pin(workflow, online=False), store, systems, online=False)
 
 
+def planned_steps(made: Plan) -> tuple[events.PlannedStep, ...]:
+    """The plan as reporters are told it."""
+    return tuple(
+        events.PlannedStep(
+            step=name,
+            kind=step.node.kind,
+            type=step.node.type,
+            action=step.action,
+            reasons=step.reasons,
+            inputs=step.node.inputs,
+            system=step.node.system,
+        )
+        for name, step in made.steps.items()
+    )
+
+
 def why(workflow: Workflow, step: str) -> tuple[str, ...]:
     """Why a step would run; empty if its result would be reused.
 
@@ -139,7 +159,9 @@ def why(workflow: Workflow, step: str) -> tuple[str, ...]:
     """
     steps = plan(workflow).steps
     if step not in steps:
-        raise InvalidWorkflow((Problem((), f"there is no step `{step}`", f"the steps are {', '.join(steps)}"),))
+        near = nearest(step, steps)
+        hint = f"did you mean `{near}`?" if near else known(steps, listed="the steps are")
+        raise InvalidWorkflow((Problem((), f"there is no step `{step}`", hint),))
     return steps[step].reasons
 
 
@@ -187,8 +209,8 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
     outputs.check_output_dir(workflow)
     pinned = hub.pin(workflow, online=True)
     with _open(pinned, debug=debug) as (store, systems):
-        current, outcome, models = _carry_out(pinned, store, systems, listener)
-    result = _result(pinned, current, outcome, models, time.perf_counter() - started)
+        current, outcome, written = _carry_out(pinned, store, systems, listener)
+    result = _result(pinned, current, outcome, written, time.perf_counter() - started)
     outputs.write_run(pinned, _report(result, current, outcome))
     listener.on_event(
         events.RunFinished(
@@ -206,16 +228,16 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
 
 def _carry_out(
     workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter
-) -> tuple[Plan, Outcome, Mapping[str, Artifact]]:
+) -> tuple[Plan, Outcome, Written]:
     """Plan, execute, write; again from the plan when a cached file turns out to be damaged."""
     for attempt in range(1, REPLANS + 1):
         current = _preflight(workflow, store, systems)
-        listener.on_event(_plan_event(current))
+        listener.on_event(events.PlanMade(planned_steps(current)))
         try:
             outcome = execute(current, store, systems, listener)
             if outcome.failures:
-                return current, outcome, {}
-            return current, outcome, outputs.write_models(workflow, current, outcome, store, systems)
+                return current, outcome, Written({}, {})
+            return current, outcome, outputs.write_results(workflow, current, outcome, store, systems)
         except StoreCorrupt:
             if attempt == REPLANS:
                 raise
@@ -265,26 +287,7 @@ def _open(workflow: Workflow, *, debug: bool) -> Iterator[tuple[Store, dict[str,
 # --- results ------------------------------------------------------------------------------------------------------
 
 
-def _plan_event(current: Plan) -> events.PlanMade:
-    return events.PlanMade(
-        tuple(
-            events.PlannedStep(
-                step=name,
-                kind=step.node.kind,
-                type=step.node.type,
-                action=step.action,
-                reasons=step.reasons,
-                inputs=step.node.inputs,
-                system=step.node.system,
-            )
-            for name, step in current.steps.items()
-        )
-    )
-
-
-def _result(
-    workflow: Workflow, current: Plan, outcome: Outcome, models: Mapping[str, Artifact], seconds: float
-) -> RunResult:
+def _result(workflow: Workflow, current: Plan, outcome: Outcome, written: Written, seconds: float) -> RunResult:
     steps = {
         name: StepResult(
             name=name,
@@ -306,7 +309,7 @@ def _result(
             subject, _, metric = name.partition(":")
             metrics.setdefault(subject, {}).update({f"{metric}.{sub}": value for sub, value in record.metrics.items()})
     goals = judge_all(workflow, metrics)
-    return RunResult(outputs.output_dir(workflow), models, steps, metrics, goals, seconds)
+    return RunResult(outputs.output_dir(workflow), written.models, steps, metrics, written.predictions, goals, seconds)
 
 
 def _report(result: RunResult, current: Plan, outcome: Outcome) -> dict[str, JsonValue]:
@@ -356,6 +359,7 @@ __all__ = [
     "lacking",
     "load_workflow",
     "plan",
+    "planned_steps",
     "read_workflow",
     "run",
     "why",

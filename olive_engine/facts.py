@@ -25,6 +25,9 @@ from olive_engine.probing import known_environment
 from olive_engine.registry import find_metric, find_pass
 from olive_engine.store import Store
 
+DATA_MODULES = ("olive_engine.data", "olive_engine.config.data")
+"""Where the rules stand by which rows become tokens."""
+
 
 def gather(
     workflow: Workflow, graph: PassGraph, systems: Mapping[str, System], store: Store, *, online: bool = False
@@ -172,11 +175,10 @@ def _requires(kind: str, type_: str) -> tuple[str, ...]:
 def _implementation(kind: str, type_: str) -> str:
     """The digest of the sources that do a step: its class's package, and the modules that the class says it shares."""
     if kind == "data":
-        return _sources_digest(("olive_engine.data",))
+        return _sources_digest(DATA_MODULES)
     if kind == "evaluate":
         metric = find_metric(type_)
-        modules = (metric.__module__, "olive_engine.data") if metric else ()
-        return _sources_digest(modules)
+        return _sources_digest((metric.__module__, *DATA_MODULES) if metric else ())
     cls = find_pass(type_)
     return _sources_digest((cls.__module__, *cls.shared) if cls else ())
 

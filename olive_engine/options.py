@@ -32,8 +32,8 @@ class Packable:
 
 
 def marked(options: type[Options], mark: type[M]) -> Iterator[tuple[str, M]]:
-    """The fields of `options` that carry a mark of that type, as (name, mark)."""
+    """The options that carry a mark of that type, as (name, mark); those of a group inside as ``group.name``."""
     for name, info in options.model_fields.items():
-        for meta in info.metadata:
-            if isinstance(meta, mark):
-                yield name, meta
+        yield from ((name, meta) for meta in info.metadata if isinstance(meta, mark))
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Options):
+            yield from ((f"{name}.{inner}", meta) for inner, meta in marked(info.annotation, mark))

@@ -1,16 +1,22 @@
 """What a run leaves in ``output_dir``: the final models ready to load, ``run.json`` and ``workflow.lock.json``.
 
-<output_dir>/
-model/, adapter/       the final model's parts (under a folder of the pass's name where there are several)
-model_config.json      the same as an `input_model` for another workflow
-run.json               every step: key, reasons, lineage, seconds, metrics, sizes
-workflow.lock.json     the exact configuration, digests and library versions
+The layout::
+
+    <output_dir>/
+        model/, adapter/       the final model's parts (under a folder of the pass's name where there are several)
+        model_config.json      the same as an `input_model` for another workflow
+        evaluation/            what each evaluated model answered, row by row
+        run.json               every step: key, reasons, lineage, seconds, metrics, sizes
+        workflow.lock.json     the exact configuration, digests and library versions
+
+Its only paths of this machine are those of the user's own files.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -19,8 +25,9 @@ from olive_engine import __version__
 from olive_engine.config.workflow import Workflow
 from olive_engine.contracts import System
 from olive_engine.errors import InvalidWorkflow, Problem
+from olive_engine.evaluation.comparison import PREDICTIONS_FILE
 from olive_engine.executor import Outcome
-from olive_engine.models import Artifact, HfAdapterModel, Manifest, OnnxModel, Tree
+from olive_engine.models import Artifact, HfAdapterModel, Manifest, OnnxModel, Predictions, Tree
 from olive_engine.planner import Plan
 from olive_engine.staging import bring
 from olive_engine.store import Store
@@ -30,6 +37,7 @@ from olive_engine.store.sources import is_local, local_folder
 RUN_FILE = "run.json"
 LOCK_FILE = "workflow.lock.json"
 MODEL_FILE = "model_config.json"
+EVALUATION_FOLDER = "evaluation"
 
 
 def check_output_dir(workflow: Workflow) -> None:
@@ -53,10 +61,20 @@ def output_dir(workflow: Workflow) -> Path:
     return (workflow.base_dir / workflow.output_dir).absolute()
 
 
-def write_models(
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was put into the output folder, with paths there."""
+
+    models: Mapping[str, Artifact]
+    """Final pass -> its model."""
+    predictions: Mapping[str, Path]
+    """Evaluation step -> the file of its answers."""
+
+
+def write_results(
     workflow: Workflow, plan: Plan, outcome: Outcome, store: Store, systems: Mapping[str, System]
-) -> dict[str, Artifact]:
-    """Copy the final models to the output folder and describe them there. Files already right are left alone.
+) -> Written:
+    """Copy the final models and the answers to the output folder. Files already right are left alone.
 
     Raises:
         StoreCorrupt: a cached file is damaged; it was quarantined.
@@ -64,6 +82,7 @@ def write_models(
     root = output_dir(workflow)
     written: dict[str, JsonValue] = {}
     models: dict[str, Artifact] = {}
+    predictions: dict[str, Path] = {}
     for name in plan.graph.finals:
         output = outcome.records[name].output
         if output is None:
@@ -73,16 +92,18 @@ def write_models(
         for part, tree in output.parts.items():
             folders[part] = _part(tree, folder / part.removesuffix("_path"), store, systems)
             if folders[part].is_relative_to(root):
-                written |= {
-                    (folders[part] / file).relative_to(root).as_posix(): entry.sha256
-                    for file, entry in tree.files.items()
-                }
+                written |= _listed(folders[part], tree, root)
         models[name] = Artifact.from_manifest(output, folders)
         write_atomic(folder / MODEL_FILE, _pretty(_as_input_model(output, folders)))
+    for name, record in outcome.records.items():
+        if record.output is not None and record.output.kind == Predictions.__name__:
+            tree = record.output.parts["predictions_path"]
+            folder = _part(tree, root / EVALUATION_FOLDER / name.replace(":", "."), store, systems)
+            predictions[name] = folder / PREDICTIONS_FILE
+            written |= _listed(folder, tree, root)
     _remove_stale(root, written)
-    if models:
-        write_atomic(root / LOCK_FILE, _pretty(_lock(workflow, plan, outcome, written)))
-    return models
+    write_atomic(root / LOCK_FILE, _pretty(_lock(workflow, plan, outcome, written)))
+    return Written(models, predictions)
 
 
 def write_run(workflow: Workflow, report: Mapping[str, JsonValue]) -> None:
@@ -96,6 +117,11 @@ def _part(tree: Tree, target: Path, store: Store, systems: Mapping[str, System])
         return local_folder(tree.location)
     store.export(bring(tree, store, systems) if tree.location else tree, target)
     return target
+
+
+def _listed(folder: Path, tree: Tree, root: Path) -> dict[str, JsonValue]:
+    """The files of a tree in `folder`, by their paths under `root`, with their digests."""
+    return {(folder / name).relative_to(root).as_posix(): entry.sha256 for name, entry in tree.files.items()}
 
 
 def _as_input_model(output: Manifest, folders: Mapping[str, Path]) -> dict[str, JsonValue]:

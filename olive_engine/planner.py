@@ -234,7 +234,7 @@ def _sentence(path: tuple[str, ...], was: JsonValue, now: JsonValue) -> str:
 
 
 def _show(value: JsonValue) -> str:
-    return "nothing" if value is None else str(value)
+    return "nothing" if value is None else str(value) if value != "" else "''"
 
 
 def _flat(value: JsonValue, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], JsonValue]]:

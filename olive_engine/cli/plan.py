@@ -23,7 +23,6 @@ def command(choice: Choice, *, show_all: bool) -> None:
     workflow = read_workflow(choice)
 
     from olive_engine import api
-    from olive_engine.reporting.events import PlannedStep
     from olive_engine.reporting.jsonl import fields_to_json
     from olive_engine.reporting.plan import MOST_LINES, plan_heading, plan_table
     from olive_engine.reporting.tables import show
@@ -31,10 +30,7 @@ def command(choice: Choice, *, show_all: bool) -> None:
     plan = api.plan(workflow)
     for problem in api.lacking(plan):
         warn(f"warning: {problem}")
-    steps = [
-        PlannedStep(name, step.node.kind, step.node.type, step.action, step.reasons, step.node.inputs, step.node.system)
-        for name, step in plan.steps.items()
-    ]
+    steps = api.planned_steps(plan)
     if session().json:
         rows = [{**fields_to_json(step), "key": plan.steps[step.step].key} for step in steps]
         write_json({"steps": rows, "run": len(plan.to_run), "reuse": len(steps) - len(plan.to_run)})

@@ -73,7 +73,7 @@ def pass_schema(name: str) -> Schema:
     if cls is None:
         known = ", ".join(sorted(registry.passes()))
         raise InvalidWorkflow((Problem((), f"no pass is called {name!r}", f"available: {known}"),))
-    parts = _Parts()
+    parts = _Parts(cls)
     parts.one_pass(cls)
     flat = parts.definitions.pop(f"pass.{cls.type}")
     return parts.complete(_mapping(flat))
@@ -130,9 +130,9 @@ def load_schema(name: str) -> Schema:
 class _Parts:
     """The definitions that a schema under construction refers to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *unlisted: type[AnyPass]) -> None:
         models: list[type[BaseModel]] = [Workflow, PassEntry, SystemEntry, MetricEntry, SubMetric, *MODELS.values()]
-        models += [cls.config_type for cls in registry.passes().values()]
+        models += [cls.config_type for cls in (*registry.passes().values(), *unlisted)]
         models += [cls.config_type for cls in registry.systems().values()]
         models += [cls.config_type for cls in registry.metrics().values()]
         refs, schema = models_json_schema(

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, ge
 
 from olive_engine.contracts.wire import Event, Segment
 from olive_engine.models import Model, ModelClass, TrialState
-from olive_engine.options import Options, OptionsClass
+from olive_engine.options import DataRef, Options, OptionsClass, marked
 
 C = TypeVar("C", bound=Options)
 I = TypeVar("I")  # noqa: E741 - the input: a model, or a tuple of models
@@ -154,6 +154,8 @@ def _derive(cls: type[AnyPass]) -> None:
     config = hints["config"]
     if not (isinstance(config, type) and issubclass(config, Options)):
         raise TypeError(f"{cls.__qualname__}.run: `config` must be an Options class, not {config!r}")
+    if nested := [name for name, _ in marked(config, DataRef) if "." in name]:
+        raise TypeError(f"{cls.__qualname__}: options that name data must stand at the top, not {', '.join(nested)}")
     cls.config_type = config
 
 

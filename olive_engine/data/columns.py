@@ -8,7 +8,7 @@ from pathlib import Path
 from olive_engine.config.data import FileFormat
 from olive_engine.data.readers import Row, decode, parse_rows
 
-HEAD = 4 << 20
+HEAD = 1 << 20
 """Bytes that are read of a file: of most data sets for tuning that is all of it."""
 
 
@@ -30,7 +30,7 @@ def local_columns(files: Iterable[Path], data_name: FileFormat, field: str | Non
 
 
 def first_rows(path: Path, data_name: FileFormat, field: str | None = None) -> tuple[Iterator[Row], bool] | None:
-    """The rows in the first megabytes of a file, and whether they are all; None where only `datasets` can tell.
+    """The rows in the first megabyte of a file, and whether they are all; None where only `datasets` can tell.
 
     Raises:
         UnreadableRows: the file is not what `data_name` says (also while the rows are taken).

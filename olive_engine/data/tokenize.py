@@ -87,6 +87,8 @@ def tokenize(tokenizer: PreTrainedTokenizerFast, texts: Sequence[Text], config: 
             "add_special_tokens ends each row with the tokenizer's eos token, but it has none; set one in the "
             "tokenizer, or add_special_tokens to false"
         )
+    if not texts:
+        return []
     encoded: Any = tokenizer(
         [text.text for text in texts],
         add_special_tokens=special and not is_chat,  # a chat template writes its own
@@ -136,6 +138,9 @@ def _mask(offsets: list[Span], trained: Sequence[Span]) -> bytearray:
             continue
         # Byte-level tokenizers cut blanks off the places they report: a token reaches back to where the last one ended.
         start = min(start, before)
-        mask[index] = any(start < stop and end > begin for begin, stop in trained)
+        for begin, stop in trained:
+            if start < stop and end > begin:
+                mask[index] = 1
+                break
         before = end
     return mask

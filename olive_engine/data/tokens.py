@@ -120,5 +120,10 @@ def save(path: Path, tokens: TokenizedRows, rows: list[Row], summary: Summary) -
 
     save_file({name: getattr(tokens, name) for name in ("input_ids", "loss_mask", "offsets")}, path / TOKENS)
     with (path / ROWS).open("w", encoding="utf-8", newline="\n") as lines:
-        lines.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
+        lines.writelines(_line(row) + "\n" for row in rows)
     (path / SUMMARY).write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8", newline="\n")
+
+
+def _line(row: Row) -> str:
+    texts = {"index": row.index, "prompt": row.prompt, "completion": row.completion, "label": row.label}
+    return json.dumps(texts, ensure_ascii=False)

@@ -13,7 +13,7 @@ from olive_engine.errors import Stopped
 from olive_engine.evaluation.candidates import Example, examples
 from olive_engine.evaluation.comparison import PREDICTIONS_FILE, Prediction
 from olive_engine.evaluation.scoring import merged, score
-from olive_engine.evaluation.subjects import Query, Subject, open_subject, require_room
+from olive_engine.evaluation.subjects import REQUIRES, Query, Subject, open_subject, require_room
 from olive_engine.models import Model, Predictions
 from olive_engine.options import Options
 
@@ -73,7 +73,7 @@ class Accuracy(Metric[AccuracyConfig]):
     config_type = AccuracyConfig
     sub_types: ClassVar[Mapping[str, bool]] = {"accuracy_score": True, "exact_match": True, "f1_score": True}
     needs_data = True
-    requires = ("numpy", "onnxruntime-genai", "peft", "safetensors", "torch", "transformers")
+    requires = REQUIRES
 
     def measure(self, model: Model, config: AccuracyConfig, context: PassContext) -> Measurement:
         """Answer every row; the answers are written to ``context.out``."""

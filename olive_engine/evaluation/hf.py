@@ -4,23 +4,20 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.utils import logging as transformers_logging
 
 from olive_engine.contracts import Device
 from olive_engine.data.tokenize import load_tokenizer
 from olive_engine.evaluation.subjects import Generation, Query
 from olive_engine.models import HfAdapterModel, HfModel
+from olive_engine.quiet import quiet
 
 
 def load(model: HfModel | HfAdapterModel, device: Device) -> HfSubject:
@@ -33,7 +30,7 @@ def load(model: HfModel | HfAdapterModel, device: Device) -> HfSubject:
     dtype = options.pop("torch_dtype", None)
     if "dtype" not in options:
         options["dtype"] = dtype if dtype is not None else _default_dtype(model, device)
-    with _quiet():
+    with quiet():
         loaded: Any = AutoModelForCausalLM.from_pretrained(model.model_path, local_files_only=True, **options)
         tokenizer = load_tokenizer(model.model_path)
         if isinstance(model, HfAdapterModel):
@@ -168,20 +165,3 @@ def _default_dtype(model: HfModel | HfAdapterModel, device: Device) -> object:
     )
     stored_quantized = getattr(config, "quantization_config", None) is not None
     return torch.float32 if device.kind == "cpu" and not stored_quantized else "auto"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the libraries' progress bars and advice off the terminal while they load."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
-    try:
-        with warnings.catch_warnings():
-            # peft asks transformers by a name that transformers has renamed.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # as above

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from olive_engine.contracts import Measurement, Metric, PassContext
 from olive_engine.evaluation.scoring import score
-from olive_engine.evaluation.subjects import Query, open_subject, require_room
+from olive_engine.evaluation.subjects import REQUIRES, Query, open_subject, require_room
 from olive_engine.models import Model
 from olive_engine.options import Options
 
@@ -43,7 +43,7 @@ class Perplexity(Metric[PerplexityConfig]):
     config_type = PerplexityConfig
     sub_types: ClassVar[Mapping[str, bool]] = {"perplexity": False}
     needs_data = True
-    requires = ("numpy", "onnxruntime-genai", "peft", "safetensors", "torch", "transformers")
+    requires = REQUIRES
 
     def measure(self, model: Model, config: PerplexityConfig, context: PassContext) -> Measurement:
         """Read every row once."""

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from olive_engine.contracts import PassContext
-from olive_engine.digests import canonical_json, files_under
+from olive_engine.digests import canonical_json
 from olive_engine.models import HfAdapterModel, HfModel, Model, OnnxModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+REQUIRES = (
+    "numpy",
+    "onnxruntime-genai|onnxruntime-genai-cuda|onnxruntime-genai-directml",
+    "peft",
+    "safetensors",
+    "torch",
+    "transformers",
+)
+"""Distributions that running a language model takes, of whatever kind it turns out to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ def open_subject(model: Model, context: PassContext) -> Subject:
     subject: Subject
     if isinstance(model, HfModel | HfAdapterModel):
         hf_model, folders = model, [getattr(model, name) for name in model.part_names()]
-        key = ("subject", _identity(folders), canonical_json(model.load_kwargs), device.kind)
+        key = ("subject", *folders, canonical_json(model.load_kwargs), device.kind)
 
         def load_hf() -> Subject:
             from olive_engine.evaluation.hf import load
@@ -99,7 +109,7 @@ def open_subject(model: Model, context: PassContext) -> Subject:
 
             return load(folder, threads)
 
-        subject = context.resident(("subject", _identity([folder]), threads), load_genai)
+        subject = context.resident(("subject", folder, threads), load_genai)
         return subject
     raise ValueError(f"expected a language model (HfModel, HfAdapterModel, OnnxModel), found {type(model).__name__}")
 
@@ -112,13 +122,3 @@ def require_room(subject: Subject, length: int, what: str) -> None:
     """
     if subject.context_length is not None and length > subject.context_length:
         raise ValueError(f"{what}: {length} tokens are more than the {subject.context_length} that the model takes")
-
-
-def _identity(folders: Sequence[Path]) -> tuple[tuple[str, int, int, int, int], ...]:
-    """What tells these files from others without reading them; hardlinks of one file are the same file."""
-    found = []
-    for folder in folders:
-        for name in files_under(folder):
-            stat = (folder / name).stat()
-            found.append((name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
-    return tuple(found)

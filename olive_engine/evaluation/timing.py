@@ -11,7 +11,7 @@ from pydantic import Field
 
 from olive_engine.contracts import Measurement, Metric, PassContext, Progress
 from olive_engine.errors import Stopped
-from olive_engine.evaluation.subjects import Generation, Subject, open_subject, require_room
+from olive_engine.evaluation.subjects import REQUIRES, Generation, Subject, open_subject, require_room
 from olive_engine.models import Model
 from olive_engine.options import Options
 
@@ -41,7 +41,7 @@ class Latency(Metric[TimingConfig]):
         ("avg", "max", "min", "p50", "p75", "p90", "p95", "p99", "p999"), False
     )
     timing = True
-    requires = ("numpy", "onnxruntime-genai", "peft", "safetensors", "torch", "transformers")
+    requires = REQUIRES
 
     def measure(self, model: Model, config: TimingConfig, context: PassContext) -> Measurement:
         """Time the calls one by one."""
@@ -60,7 +60,7 @@ class Throughput(Metric[TimingConfig]):
     config_type = TimingConfig
     sub_types: ClassVar[Mapping[str, bool]] = {"decode_tokens_per_second": True, "prompt_tokens_per_second": True}
     timing = True
-    requires = ("numpy", "onnxruntime-genai", "peft", "safetensors", "torch", "transformers")
+    requires = REQUIRES
 
     def measure(self, model: Model, config: TimingConfig, context: PassContext) -> Measurement:
         """Time reading and writing of each call apart."""

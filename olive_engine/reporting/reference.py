@@ -16,7 +16,7 @@ from olive_engine.options import Options
 from olive_engine.reporting.tables import is_terminal, terminal
 
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-_NAMES = {type(None): "null", bool: "true or false", int: "int", float: "float", str: "str"}
+_NAMES = {type(None): "null", bool: "true | false", int: "int", float: "float", str: "str"}
 
 
 @dataclass(frozen=True, slots=True)

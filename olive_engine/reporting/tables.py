@@ -92,8 +92,8 @@ def draw(table: Table, width: int) -> RichTable:
             title, *texts = _aligned(column, [Cell(column.title), *cells])
             drawn.add_column(title, overflow="fold", no_wrap=True)
             columns.append([_styled(text, cell) for text, cell in zip(texts, cells, strict=True)])
-    for texts in zip(*columns, strict=True):
-        drawn.add_row("", *texts)
+    for row_texts in zip(*columns, strict=True):
+        drawn.add_row("", *row_texts)
     if table.foot:
         drawn.caption, drawn.caption_justify, drawn.caption_style = f"  {table.foot}", "left", "dim"
     return drawn

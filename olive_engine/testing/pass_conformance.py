@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,7 +132,7 @@ class PassConformance:
             pytest.skip("the pass runs no packs")
         assert case.other_config is not None, "give a case with other_config, differing in packable options"
         packable = {name for name, _ in marked(case.pass_class.config_type, Packable)}
-        one, other = dict(case.config), dict(case.other_config)
+        one, other = dict(_flat(case.config)), dict(_flat(case.other_config))
         differing = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
         assert differing <= packable
         trials = [Trial(case.config), Trial(case.other_config, 1)]
@@ -156,3 +156,11 @@ class PassConformance:
     ) -> tuple[Path, tuple[ItemResult, ...]]:
         trial = Trial(case.config, 0, segment, state)
         return run_pass(root, case.pass_class.type, [trial], case.models, case.data, worker)
+
+
+def _flat(config: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from olive_engine.config.schemas import all_schemas, load_schema, pass_schema, schema_folder, text, write_schemas
+from olive_engine.config.schemas import (
+    SUFFIX,
+    all_schemas,
+    load_schema,
+    pass_schema,
+    schema_folder,
+    text,
+    write_schemas,
+)
 from olive_engine.contracts import EventLine, Item, ItemResult, Job, Log, Metrics, Result
 from olive_engine.errors import InvalidWorkflow
 

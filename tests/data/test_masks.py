@@ -40,6 +40,14 @@ def test_only_completion_and_eos_are_trained(step, bos: bool) -> None:
         assert whole_text(step, out, index) == ("<s>" if bos else "") + text
 
 
+def test_the_boundary_holds_for_tokenizers_of_the_sentencepiece_kind(step) -> None:
+    step.use(step.make_sentencepiece_like())
+    rows = [{"phrase": "é 🙂", "tone": tone} for tone in ("Joy", "Sad 🙂", "\n漢")]
+    out = step(rows, text_template="{phrase} is:\n{tone}", completion_only_loss=True)
+    assert [trained_text(step, out, row) for row in range(3)] == ["Joy</s>", "Sad 🙂</s>", "\n漢</s>"]
+    assert whole_text(step, out, 1) == "<s> é 🙂 is:\nSad 🙂</s>"
+
+
 def test_everything_but_the_first_token_is_trained_without_masking(step) -> None:
     tokens = load_tokens(step(ROWS, text_template=TEMPLATE))
     for ids, mask in tokens:

@@ -149,6 +149,14 @@ def test_nothing_left_to_train_on_is_an_error_that_says_why(step):
         step([*ROWS, {"tone": "Joy"}], text_template=TEMPLATE, completion_only_loss=True, max_seq_len=3)
 
 
+def test_a_batch_in_which_all_rows_are_empty(step):
+    out = step([{"text": ""}] * 1000 + [{"text": "the dog"}])
+    assert [row.index for row in load_rows(out)] == [1000]
+    assert load_summary(out).dropped_empty == 1000
+    with pytest.raises(ValueError, match="none of the 2 rows has a token to train on: 2 have no value"):
+        step([{"text": " "}, {"text": ""}])
+
+
 def test_one_token_alone_cannot_be_predicted(step):
     with pytest.raises(ValueError, match="none of the 1 rows has a token to train on: 1 have no value"):
         step([{"text": "Joy"}], text_template="{text}", add_special_tokens=False)

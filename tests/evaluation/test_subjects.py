@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from onnxruntime_genai.models.builder import create_model, parse_extra_options
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from olive_engine.evaluation.scoring import OUTPUT_FLOATS, batches, merged
@@ -71,16 +71,12 @@ def test_metrics_of_one_worker_share_a_model_and_others_do_not(tmp_path: Path, m
     model = build_tiny_model(tmp_path / "model")
     first = open_subject(model, make_context())
     assert open_subject(model, make_context()) is first
-    # Another job's folder, whose files are links to the same files.
-    shutil.copytree(model.model_path, tmp_path / "linked", copy_function=os.link)
-    assert open_subject(HfModel(model_path=tmp_path / "linked"), make_context()) is first
     adapted = build_tiny_adapter(model, tmp_path / "adapter")
     assert open_subject(adapted, make_context()) is not first
     halves = HfModel(model_path=model.model_path, load_kwargs={"dtype": "bfloat16"})
     assert open_subject(halves, make_context()) is not first
-    build_tiny_model(tmp_path / "other", seed=1)
-    shutil.copytree(tmp_path / "other", model.model_path, dirs_exist_ok=True)  # the same path, another model
-    assert open_subject(model, make_context()) is not first
+    other = build_tiny_model(tmp_path / "other", seed=1)
+    assert open_subject(other, make_context()) is not first
 
 
 def test_the_precision_is_the_models_own_where_it_names_one(tmp_path: Path, make_context: MakeContext) -> None:
@@ -123,6 +119,26 @@ def test_an_adapter_of_another_model_is_refused(
     other = build_tiny_model(tmp_path / "phi3", "phi3")
     with pytest.raises(ValueError, match="the adapter does not fit its base model"):
         open_subject(HfAdapterModel(model_path=other.model_path, adapter_path=adapter.adapter_path), make_context())
+
+
+def test_a_pickled_adapter_is_refused(adapter: HfAdapterModel, tmp_path: Path, make_context: MakeContext) -> None:
+    folder = tmp_path / "adapter"
+    shutil.copytree(adapter.adapter_path, folder)
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(ValueError, match=r"the adapter has no adapter_model.safetensors; save it as safetensors first"):
+        open_subject(HfAdapterModel(model_path=adapter.model_path, adapter_path=folder), make_context())
+
+
+def test_an_onnx_model_with_a_pruned_head_cannot_score(
+    tiny: HfModel, tmp_path: Path, make_context: MakeContext
+) -> None:
+    out = tmp_path / "pruned"
+    arguments = (None, str(tiny.model_path), str(out), "fp32", "cpu", str(tmp_path / "cache"))
+    create_model(*arguments, **parse_extra_options(*arguments, ["hf_token=false", "prune_lm_head=true"]))
+    subject = open_subject(OnnxModel(model_path=out), make_context())
+    assert list(subject.generate([(5, 6, 7)], 4, stop_at_end=False).tokens[0]) == _reference(tiny, (5, 6, 7), 4)
+    with pytest.raises(ValueError, match="logits for the last position only"):
+        subject.score([Query((5, 6, 7), ((2, 8), (3, 8)))])
 
 
 def test_what_is_no_language_model_is_refused(make_context: MakeContext) -> None:

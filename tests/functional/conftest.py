@@ -45,3 +45,21 @@ def olive(folder: Path) -> Olive:
         )
 
     return call
+
+
+@pytest.fixture
+def judged(folder: Path) -> Path:
+    """A workflow that measures the size of each final model, and wants none larger than the input model."""
+    (folder / "judged.yaml").write_text(
+        WORKFLOW
+        + """\
+evaluators:
+  sizes:
+    metrics:
+      - name: size
+        type: size_on_disk
+        sub_types: [{name: bytes, goal: {type: max-degradation, value: 0}}]
+evaluator: sizes
+"""
+    )
+    return folder

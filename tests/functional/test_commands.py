@@ -105,7 +105,10 @@ def test_validate_a_good_file(folder: Path) -> None:
 
 def test_validate_shows_every_problem_with_its_line(folder: Path) -> None:
     (folder / "bad.yaml").write_text(
-        "input_model: {type: HfModel, model_path: base}\npasses:\n  a: {type: ToyScale, factr: 3}\n  b: {type: ToyScale, factor: -1}\n"
+        "input_model: {type: HfModel, model_path: base}\n"
+        "passes:\n"
+        "  a: {type: ToyScale, factr: 3}\n"
+        "  b: {type: ToyScale, factor: -1}\n"
     )
     result = call("validate", "bad.yaml")
     assert result.exit_code == 2
@@ -152,7 +155,7 @@ def test_plan_run_and_plan_again(folder: Path) -> None:
     assert re.search(r"^Done in \d\.\d s: 3 steps run; output in output/$", first.output, re.MULTILINE)
     again = call("run", "workflow.yaml")
     assert re.sub(r"\d+\.\d s", "x s", again.output) == (
-        "Plan: 3 steps, all reused\ndouble: reused, 38 B\ntriple: reused, 41 B\nother: reused, 41 B\n"
+        "Plan: 3 steps, all reused\ndouble: reused, 38 B\ntriple: reused, 40 B\nother: reused, 41 B\n"
         "Nothing to do: all 3 steps were reused, x s; output in output/\n"
     )
     told = json.loads(call("plan", "workflow.yaml", "--json", "--set", "passes.triple.factor=4").stdout)
@@ -218,6 +221,26 @@ def test_a_failing_pass_with_json_and_with_debug(folder: Path) -> None:
     assert debug.stderr == "error: double: RuntimeError: asked to fail\n"
 
 
+def test_a_run_ends_with_a_table_of_what_was_measured_and_the_goals_missed(judged: Path) -> None:
+    result = call("run", "judged.yaml", "--debug", "--log-level", "warning", "--set", "passes.other.factor=0.5")
+    assert result.exit_code == 0
+    sizes = {
+        name: sum(path.stat().st_size for path in folder.iterdir())
+        for name, folder in (("base", judged / "base"), ("triple", judged / "output" / "triple" / "model"))
+    }
+    table = result.stdout[result.stdout.index("  model ") :].splitlines()
+    assert table[0].split() == ["model", "size"]
+    assert table[1].split() == ["input_model", "(baseline)", str(sizes["base"]), "B"]
+    assert table[2].split() == ["triple", "✗", str(sizes["triple"]), "B", f"(+{sizes['triple'] - sizes['base']}", "B)"]
+    assert table[3].split() == ["other", "✓", str(sizes["base"]), "B", "(±0", "B)"]
+    assert len(table) == 4
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("goal missed: triple: ")
+    told = json.loads(call("run", "judged.yaml", "--json", "--set", "passes.other.factor=0.5").stdout.splitlines()[-1])
+    assert told["metrics"]["triple"] == {"size.bytes": sizes["triple"]}
+    assert {(goal["model"], goal["met"]) for goal in told["goals"]} == {("triple", False), ("other", True)}
+
+
 def test_run_of_an_invalid_file_says_that_nothing_ran(folder: Path) -> None:
     result = call("run", "workflow.yaml", "--set", "passes.double.factor=0")
     assert result.exit_code == 2
@@ -257,7 +280,7 @@ def test_an_unknown_name(arguments: tuple[str, ...], hint: str) -> None:
     assert hint in result.stderr
 
 
-def test_an_empty_list_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     catalogue.show_catalogue("pass", {})
     assert capsys.readouterr().out == "no passes are installed\n"
 
@@ -266,7 +289,7 @@ def test_schema() -> None:
     schema = json.loads(call("schema").stdout)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "passes" in schema["properties"]
-    assert "factor" in json.loads(call("schema", "--pass", "ToyScale").stdout)["properties"]
+    assert "lora_dropout" in json.loads(call("schema", "--pass", "lora").stdout)["properties"]
 
 
 # --- cache --------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def test_options_of() -> None:
         Option("r", "int > 0", "16", "Rank."),
         Option("path", "str", "", "Where."),
         Option("modules", "list of str", "null", "Which."),
-        Option("flag", "true or false", "false", "Whether."),
+        Option("flag", "true | false", "false", "Whether."),
         Option("extra", "mapping", "{}", "More."),
         Option("names", "list of str", "[a, b]", "Names."),
         Option("anything", "any", "null", "Any."),

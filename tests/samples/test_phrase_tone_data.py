@@ -17,6 +17,7 @@ SAMPLE = Path(__file__).parents[2] / "samples" / "phrase_tone"
 HELDOUT_SHA256 = "0ed03de5e723c7e0254656fc972bf94abb2ea5de479258b93c245ca993f7a4f8"
 TONES = {"Sad", "Joy", "Fear", "Surprise"}
 CORPUS_PASSAGES = 40_000
+"""More than ``make_base.py`` reads with its default number of steps."""
 RUN = 8
 """Length, in words, of a run of words that no two of the three texts may share."""
 

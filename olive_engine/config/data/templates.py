@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from string import Formatter
 
 
@@ -21,6 +22,7 @@ class TemplatePart:
     conversion: str | None = None
 
 
+@lru_cache(maxsize=64)  # asked for once a row
 def template_parts(template: str) -> tuple[TemplatePart, ...]:
     """Take a template apart.
 

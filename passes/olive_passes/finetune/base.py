@@ -5,17 +5,10 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from olive_engine.contracts import PassContext
-from olive_engine.digests import files_under
 from olive_engine.models import HfModel
 from olive_passes.finetune.cores import Dtype
 
@@ -24,7 +17,7 @@ def resident_base(model: HfModel, dtype: Dtype, context: PassContext) -> PreTrai
     """The base in `dtype` on the job's device, frozen and shared with this worker's other jobs: never change it."""
     key = (
         "frozen causal language model",
-        _identity(model.model_path),
+        model.model_path,
         json.dumps(model.load_kwargs, sort_keys=True),
         dtype,
         context.device.torch,
@@ -47,28 +40,6 @@ def structural_copy(base: PreTrainedModel, *, own_biases: bool = False) -> PreTr
     return copy.deepcopy(base, shared)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' and peft's progress bars and advice off the terminal; what matters is reported by us."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
-    try:
-        with warnings.catch_warnings():
-            # peft asks transformers by a name that transformers has renamed.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            # peft's advice about tied heads: what is trained is what was asked for.
-            warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`", UserWarning)
-            warnings.filterwarnings("ignore", "Model with `tie_word_embeddings=True`", UserWarning)
-            # On a CPU there is nothing to page to: a plain optimizer does the same.
-            warnings.filterwarnings("ignore", "Paged optimizers are not supported on CPU", UserWarning)
-            yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
-
-
 def _load(model: HfModel, dtype: Dtype, device: str) -> PreTrainedModel:
     # A pickle is read only where the workflow says so; the precision is the pass's own option.
     options = {"use_safetensors": True} | model.load_kwargs
@@ -81,12 +52,3 @@ def _load(model: HfModel, dtype: Dtype, device: str) -> PreTrainedModel:
     if device == "cpu":
         return base
     return base.to(device)  # type: ignore[arg-type,no-any-return]  # transformers hides torch's overloads behind a wrapper
-
-
-def _identity(folder: Path) -> tuple[tuple[str, int, int, int, int], ...]:
-    """What tells this folder's files from others without reading them; hardlinks of one file are the same."""
-    found = []
-    for name in files_under(folder):
-        stat = (folder / name).stat()
-        found.append((name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
-    return tuple(found)

@@ -7,9 +7,10 @@ import torch
 
 from olive_engine.contracts import PassContext
 from olive_engine.models import HfAdapterModel, HfModel, TrialState
+from olive_engine.quiet import quiet
 from olive_passes.finetune import core, lean, trainer
 from olive_passes.finetune.adapter import attach, save_adapter
-from olive_passes.finetune.base import quiet, resident_base, structural_copy
+from olive_passes.finetune.base import resident_base, structural_copy
 from olive_passes.finetune.cores import core_of, resolve_dtype
 from olive_passes.finetune.options import LoRAConfig
 from olive_passes.finetune.rows import Row, training_rows

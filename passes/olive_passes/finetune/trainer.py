@@ -201,7 +201,7 @@ def _arguments(config: LoRAConfig, plan: Plan, seed: int, folder: Path, context:
     # transformers has renamed this option.
     checkpointing = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
     extra: dict[str, Any] = {checkpointing: True} if args.gradient_checkpointing else {}
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=args.per_device_train_batch_size,
         per_device_eval_batch_size=args.per_device_eval_batch_size,
@@ -235,6 +235,10 @@ def _arguments(config: LoRAConfig, plan: Plan, seed: int, folder: Path, context:
         report_to=[],
         **extra,
     )
+    if arguments.n_gpu > 1:
+        # A job has one device: over several, Trainer would split the plan's batches among them.
+        arguments._n_gpu = 1  # noqa: SLF001 - transformers offers no other way
+    return arguments
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

@@ -14,7 +14,6 @@ class MergeAdapterWeights(Pass[MergeConfig, HfAdapterModel, HfModel]):
 
     type = "MergeAdapterWeights"
     requires = ("torch", "transformers", "peft", "safetensors")
-    shared = ("olive_passes.finetune.base",)
 
     def run(self, model: HfAdapterModel, config: MergeConfig, context: PassContext) -> HfModel:  # noqa: ARG002 - no options
         """Write the merged model, in the base's precision and with the base's tokenizer."""

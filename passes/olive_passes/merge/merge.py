@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from olive_engine.digests import files_under
 from olive_engine.models import HfAdapterModel, HfModel
-from olive_passes.finetune.base import quiet
+from olive_engine.quiet import quiet
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".msgpack", ".h5", ".gguf", ".index.json")
 """Endings of the base's files that hold weights: the merged model has its own."""
