@@ -111,13 +111,15 @@ def _onnx_manifest(model: OnnxModelConfig, base: Path, store: Store) -> Manifest
 
 
 def _without_pickles(tree: Tree, model: HfModelConfig) -> Tree:
-    """Leave pickled weights out where there are safetensors; refuse a model that has nothing else."""
+    """Leave pickled weights out where there are safetensors; refuse a model that has nothing else, unless allowed."""
+    if model.load_kwargs.get("use_safetensors") is False:
+        return tree
     pickles = {name for name in tree.files if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))}
     if pickles and not any(name.endswith(".safetensors") for name in tree.files):
         problem = Problem(
             ("input_model", "model_path"),
             f"{model.model_path} has only pickled weights, which can run code: {', '.join(sorted(pickles))}",
-            "save it as safetensors first",
+            "save it as safetensors, or allow it with `load_kwargs: {use_safetensors: false}`",
         )
         raise InvalidWorkflow((problem,))
     return Tree(files={n: e for n, e in tree.files.items() if n not in pickles}, location=tree.location)

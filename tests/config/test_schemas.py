@@ -6,7 +6,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from olive_engine.config.schemas import (
-    SUFFIX,
     all_schemas,
     load_schema,
     pass_schema,
