@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import sys
@@ -40,7 +41,9 @@ from olive_engine.registry import find_metric, find_pass
 STOP_FILE = "stop"
 """A file of this name in the job folder asks the job to stop, where standard input does not reach."""
 RESIDENTS = 2
-"""Frozen models that a warm worker keeps."""
+"""Frozen models that a warm worker keeps, if there is memory for them."""
+MEMORY_SHARE = 0.25
+"""Of the machine's memory: a worker that uses more keeps no model beside the one that it is about to load."""
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of one item; the last one is always sent."""
 
@@ -57,11 +60,17 @@ class Residents:
     def get(self, key: Hashable, load: Callable[[], T]) -> T:
         """The object of that key, loaded if it is not here."""
         if key not in self._objects:
-            while len(self._objects) >= self._capacity:
+            while self._objects and (len(self._objects) >= self._capacity or self._is_large()):
                 self._objects.popitem(last=False)
+                gc.collect()  # modules refer to each other: their memory is not free before
             self._objects[key] = load()
         self._objects.move_to_end(key)
         return self._objects[key]  # type: ignore[return-value]  # what `load` gave
+
+    @staticmethod
+    def _is_large() -> bool:
+        total = machine.memory()
+        return total > 0 and machine.memory_in_use() > MEMORY_SHARE * total
 
 
 def read_job(folder: Path) -> Job:

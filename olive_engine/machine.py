@@ -45,6 +45,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
+def memory() -> int:
+    """The machine's memory in bytes; 0 where it cannot be told."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not a POSIX system, or one without the name
+        return 0
+
+
+def memory_in_use() -> int:
+    """The resident memory of this process in bytes; 0 where it cannot be told."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
+
+
 def _device() -> Literal["cpu", "gpu"]:
     """A GPU where an NVIDIA driver is loaded and the installed torch is not a CPU build."""
     has_driver = Path("/proc/driver/nvidia/version").exists()

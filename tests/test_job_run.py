@@ -56,3 +56,13 @@ def test_an_output_that_is_an_input_is_referred_to(tmp_path, monkeypatch):
     _, (result,) = run_pass(tmp_path, "Loader", [Trial({})], [model])
     assert result.output is not None
     assert result.output.parts["model_path"].location == model.model_path.as_uri()
+
+
+def test_a_large_worker_keeps_no_second_model(monkeypatch):
+    monkeypatch.setattr("olive_engine.machine.memory_in_use", lambda: 30)
+    monkeypatch.setattr("olive_engine.machine.memory", lambda: 100)
+    residents = Residents(2)
+    made = []
+    for key in ("a", "b", "a"):
+        residents.get(key, lambda key=key: made.append(key))
+    assert made == ["a", "b", "a"]
