@@ -12,20 +12,18 @@ It sets up no logging and changes no environment variable of the calling process
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from olive_engine import facts as facts_module
 from olive_engine import graph, hub, outputs, planner
-from olive_engine.config.draft import Draft, read
 from olive_engine.config.findings import known, nearest
 from olive_engine.config.workflow import SystemEntry, Workflow
 from olive_engine.contracts import System
-from olive_engine.data.check import check as check_data
 from olive_engine.errors import InvalidWorkflow, PassFailed, Problem, StoreCorrupt, SystemUnavailable
 from olive_engine.evaluation.verdicts import Verdict, judge_all
 from olive_engine.executor import Outcome, execute
@@ -33,6 +31,7 @@ from olive_engine.models import Artifact
 from olive_engine.outputs import Written
 from olive_engine.planner import Plan
 from olive_engine.probing import known_environment, probe
+from olive_engine.reading import load_workflow
 from olive_engine.registry import find_metric, find_pass, find_system
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
@@ -86,40 +85,6 @@ class RunResult:
     def reused(self) -> tuple[str, ...]:
         """The steps whose earlier results were taken."""
         return tuple(name for name, step in self.steps.items() if step.reused)
-
-
-# --- reading ------------------------------------------------------------------------------------------------------
-
-
-def read_workflow(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> Draft:
-    """Read and judge workflow files with everything that needs no machine: schema, references, graph, local data.
-
-    The draft holds every problem found, with its place; `Draft.workflow` is set when there is no error.
-    """
-    draft = read([Path(path) for path in paths], overrides)
-    found: list[Problem] = []
-    for index, config in draft.data_configs.items():
-        problems = check_data(config, draft.base_dir)
-        found += [replace(problem, path=("data_configs", index, *problem.path)) for problem in problems]
-    if draft.workflow is not None:
-        try:
-            graph.build(draft.workflow)
-        except InvalidWorkflow as error:
-            found += error.problems
-    return draft.adding(found)
-
-
-def load_workflow(*paths: str | Path, overrides: Sequence[str] = ()) -> Workflow:
-    """Read one or more workflow files (later ones over earlier ones) into a `Workflow`.
-
-    Args:
-        paths: JSON or YAML files.
-        overrides: ``path=value`` settings such as ``passes.lora.r=8``, applied last.
-
-    Raises:
-        InvalidWorkflow: with every problem found.
-    """
-    return read_workflow(paths, overrides).raise_if_wrong()
 
 
 # --- planning -----------------------------------------------------------------------------------------------------
@@ -211,7 +176,11 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
     with _open(pinned, debug=debug) as (store, systems):
         current, outcome, written = _carry_out(pinned, store, systems, listener)
     result = _result(pinned, current, outcome, written, time.perf_counter() - started)
-    outputs.write_run(pinned, _report(result, current, outcome))
+    try:
+        outputs.write_run(pinned, _report(result, current, outcome))
+    except OSError as error:
+        if not outcome.failures:  # else the failed step is the better news
+            raise SystemUnavailable(f"the report could not be written: {error}") from error
     listener.on_event(
         events.RunFinished(
             executed=len(outcome.executed),
@@ -353,14 +322,12 @@ def _report(result: RunResult, current: Plan, outcome: Outcome) -> dict[str, Jso
 
 
 __all__ = [
-    "Draft",
     "RunResult",
     "StepResult",
     "lacking",
     "load_workflow",
     "plan",
     "planned_steps",
-    "read_workflow",
     "run",
     "why",
 ]

@@ -128,6 +128,7 @@ class _Execution:
 
     def _start_ready(self) -> bool:
         moved = False
+        full: set[str] = set()  # so that thousands of ready steps cost one look at each system
         for name in list(self._ready):
             if name not in self._ready:  # went along with a step before it
                 continue
@@ -140,7 +141,12 @@ class _Execution:
                 self._store.touch(record)
                 self._finish(step, record, reused=True)
                 moved = True
-            elif self._has_room(step) and self._lock(step):
+            elif step.node.system in full:
+                continue
+            elif not self._has_room(step):
+                if not is_timing(step.node):  # that one waits for more than room on its system
+                    full.add(step.node.system)
+            elif self._lock(step):
                 moved = True
                 record = self._past.find(key_of(step))
                 if record and not self._past.missing(record) and record.inputs == self._staging.read(step.node):
@@ -323,7 +329,7 @@ class _Execution:
     def _finish(self, step: Step, record: Record, *, reused: bool) -> None:
         name = step.node.name
         self._release((step,))
-        self._records[name] = record
+        self._records[name] = self._staging.relocated(step.node, record) if reused else record
         self._reporter.on_event(
             events.StepFinished(name, reused, record.provenance.seconds, record.metrics, record.size)
         )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from graphlib import CycleError, TopologicalSorter
+from heapq import heappop, heappush
+from typing import Literal
 
 from olive_engine.config.workflow import INPUT_MODEL, HfModelConfig, MetricEntry, PassEntry, Workflow
 from olive_engine.contracts import AnyPass
@@ -17,9 +19,6 @@ from olive_engine.errors import ConfigPath, InvalidWorkflow, Problem
 from olive_engine.models import HfAdapterModel, HfModel, Model, OnnxModel
 from olive_engine.options import DataRef, Options, marked
 from olive_engine.registry import find_metric, find_pass
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 LOCAL = "local"
 """The name of the system that a workflow without `systems` runs on: this machine."""
@@ -65,7 +64,7 @@ def build(workflow: Workflow) -> PassGraph:
             without a search, or nothing to do.
     """
     problems = list(_alternatives(workflow))
-    inputs = {name: _inputs(workflow, name, entries[0]) for name, entries in workflow.passes.items()}
+    inputs = _inputs(workflow)
     problems += _unknown_inputs(inputs)
     if not problems:
         problems += _cycle(inputs)
@@ -86,9 +85,9 @@ def build(workflow: Workflow) -> PassGraph:
                 problems.append(
                     Problem(node.path, f"`{metric.name}` is measured on {subject} twice, with other options")
                 )
+    data_nodes = {node.name: node for node in _data_nodes(workflow)}
     for node in list(nodes.values()):
-        for step in node.data.values():
-            nodes.setdefault(step, _data_node(workflow, step))
+        nodes |= {step: data_nodes[step] for step in node.data.values() if step not in nodes}
     if not nodes:
         problems.append(
             Problem(("passes",), "there is nothing to do", "add a pass, or an evaluator for the input model")
@@ -129,16 +128,12 @@ def _unknown_inputs(inputs: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
 
 
 def _cycle(inputs: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
-    import networkx as nx
-
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_edges_from((source, name) for name, sources in inputs.items() for source in sources)
     try:
-        edges = nx.find_cycle(graph)
-    except nx.NetworkXNoCycle:
-        return
-    path = " -> ".join([edges[0][0], *(edge[1] for edge in edges)])
-    yield Problem(("passes", edges[0][0], "input"), f"the passes wait for each other in a circle: {path}")
+        TopologicalSorter(inputs).prepare()
+    except CycleError as error:
+        passes: list[str] = error.args[1]  # the first is the last again
+        path = " -> ".join(passes)
+        yield Problem(("passes", passes[0], "input"), f"the passes wait for each other in a circle: {path}")
 
 
 def _misfits(workflow: Workflow, inputs: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
@@ -186,14 +181,15 @@ def _class(entry: PassEntry) -> type[AnyPass]:
     return cls
 
 
-def _inputs(workflow: Workflow, name: str, entry: PassEntry) -> tuple[str, ...]:
-    """The pass's inputs as written, else the pass before it."""
-    if entry.inputs:
-        return entry.inputs
-    if entry.input is not None:
-        return (entry.input,)
-    names = [INPUT_MODEL, *workflow.passes]
-    return (names[names.index(name) - 1],)
+def _inputs(workflow: Workflow) -> dict[str, tuple[str, ...]]:
+    """Each pass's inputs as written, else the pass before it."""
+    inputs: dict[str, tuple[str, ...]] = {}
+    before = INPUT_MODEL
+    for name, entries in workflow.passes.items():
+        entry = entries[0]
+        inputs[name] = entry.inputs or (before if entry.input is None else entry.input,)
+        before = name
+    return inputs
 
 
 def _pass_node(workflow: Workflow, name: str, entry: PassEntry, inputs: tuple[str, ...]) -> Node:
@@ -237,7 +233,7 @@ def _metric_node(workflow: Workflow, subject: str, metric: MetricEntry, path: Co
         name=f"{subject}:{metric.name}",
         kind="evaluate",
         type=cls.type,
-        config=metric.metric_config,
+        config=_with_batch_size(workflow, metric),
         system=workflow.target or workflow.host or LOCAL,
         inputs=(subject,),
         data={"data_config": f"data:{metric.data_config}"} if metric.data_config else {},
@@ -245,26 +241,40 @@ def _metric_node(workflow: Workflow, subject: str, metric: MetricEntry, path: Co
     )
 
 
-def _data_node(workflow: Workflow, step: str) -> Node:
-    name = step.removeprefix("data:")
-    index = [config.name for config in workflow.data_configs].index(name)
-    return Node(
-        name=step,
-        kind="data",
-        type="",
-        config=portable(workflow.data_configs[index]),
-        system=workflow.host or LOCAL,
-        inputs=(INPUT_MODEL,),
-        path=("data_configs", index),
-    )
+def _with_batch_size(workflow: Workflow, metric: MetricEntry) -> Options:
+    """The metric's options; its batch size, where it has one and none is written, is its data config's."""
+    options = metric.metric_config
+    if metric.data_config is None or getattr(options, "batch_size", 0) is not None:
+        return options
+    batch_size = workflow.data_config(metric.data_config).dataloader_config.batch_size
+    return options.model_copy(update={"batch_size": batch_size})
+
+
+def _data_nodes(workflow: Workflow) -> Iterator[Node]:
+    for index, config in enumerate(workflow.data_configs):
+        yield Node(
+            name=f"data:{config.name}",
+            kind="data",
+            type="",
+            config=portable(config),
+            system=workflow.host or LOCAL,
+            inputs=(INPUT_MODEL,),
+            path=("data_configs", index),
+        )
 
 
 def _ordered(nodes: Mapping[str, Node]) -> dict[str, Node]:
     """In an order in which they can run; among those that could, as they were made."""
-    import networkx as nx
-
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(nodes)
-    graph.add_edges_from((need, name) for name, node in nodes.items() for need in node.needs)
-    rank = {name: index for index, name in enumerate(nodes)}
-    return {name: nodes[name] for name in nx.lexicographical_topological_sort(graph, key=rank.__getitem__)}
+    names = list(nodes)
+    rank = {name: index for index, name in enumerate(names)}
+    sorter = TopologicalSorter({name: node.needs for name, node in nodes.items()})
+    sorter.prepare()
+    ready: list[int] = []
+    ordered: dict[str, Node] = {}
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heappush(ready, rank[name])
+        name = names[heappop(ready)]
+        ordered[name] = nodes[name]
+        sorter.done(name)
+    return ordered

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
+import os
 import random
 import sys
 import threading
@@ -37,6 +39,7 @@ from olive_engine.digests import file_digest, files_under
 from olive_engine.errors import Stopped, SystemUnavailable
 from olive_engine.models import Artifact, FileEntry, Manifest, Model, Tree, TrialState
 from olive_engine.registry import find_metric, find_pass
+from olive_engine.store.sources import is_local, local_folder
 
 STOP_FILE = "stop"
 """A file of this name in the job folder asks the job to stop, where standard input does not reach."""
@@ -243,7 +246,7 @@ class JobRun:
             if isinstance(outcome, Artifact):
                 output = outcome.to_manifest(lambda path: self._tree(path, index))
         except Exception as error:  # noqa: BLE001 - the item's own failure, or an output that cannot be described
-            return ItemResult(key=item.key, status="failed", error=_error(error), seconds=seconds)
+            return ItemResult(key=item.key, status="failed", error=self._error(error), seconds=seconds)
         return ItemResult(
             key=item.key,
             status="done",
@@ -252,6 +255,17 @@ class JobRun:
             seconds=seconds,
             packed=packed,
         )
+
+    def _error(self, error: Exception) -> ItemError:
+        """The failure in words that mean something outside this job: the user's own folders by their own paths."""
+        text = "".join(traceback.format_exception(error))
+        if full := full_disk(error, self._folder):
+            return ItemError(type=SystemUnavailable.__name__, message=full, traceback=text)
+        message = str(error).strip()
+        for folder, tree in self._given.items():
+            if is_local(tree.location):
+                message = message.replace(str(folder), str(local_folder(tree.location)))
+        return ItemError(type=type(error).__name__, message=message, traceback=text)
 
     def _tree(self, path: Path, index: int) -> Tree:
         """The tree of an output's part: an input's own tree where it is one, else the digests of what was written."""
@@ -289,6 +303,12 @@ def _reset(job: Job, item: Item) -> None:
         np.random.seed(item.seed % 2**32)  # libraries draw from the global generator
 
 
-def _error(error: Exception) -> ItemError:
-    text = "".join(traceback.format_exception(error))
-    return ItemError(type=type(error).__name__, message=str(error).strip(), traceback=text)
+def full_disk(error: Exception, folder: Path) -> str:
+    """A sentence for an error that says that the disk of `folder` is full; empty for any other.
+
+    Libraries written in other languages raise their own errors, so the words count and not the class.
+    """
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if getattr(error, "errno", None) in full or any(os.strerror(code) in str(error) for code in full):
+        return f"there is no space left on the disk of {folder}"
+    return ""

@@ -59,6 +59,15 @@ def memory_in_use() -> int:
     return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
 
 
+def peak_memory() -> int:
+    """The highest resident memory of this process so far, in bytes; 0 where it cannot be told."""
+    try:
+        import resource  # Unix only
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def _device() -> Literal["cpu", "gpu"]:
     """A GPU where an NVIDIA driver is loaded and the installed torch is not a CPU build."""
     has_driver = Path("/proc/driver/nvidia/version").exists()

@@ -25,6 +25,9 @@ OptionsClass = type[Options]
 class DataRef:
     """The option names a data config; the step gets it prepared, under the option's name, in `PassContext.data`."""
 
+    required: bool = False
+    """A workflow must name one, though the option has a default for programs that hand the data over themselves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Packable:

@@ -14,7 +14,7 @@ from olive_engine.models import Manifest, Tree, tokenizer_part
 from olive_engine.planner import Plan, Step
 from olive_engine.registry import find_metric
 from olive_engine.store import Record, Store
-from olive_engine.store.files import remove_tree, write_atomic
+from olive_engine.store.files import remove_tree
 from olive_engine.store.sources import is_local
 
 
@@ -58,7 +58,8 @@ class Staging:
                 state = folder / "state" / str(index)
                 state.parent.mkdir(exist_ok=True)
                 state.symlink_to(self._store.state_folder(key_of(step)))
-        write_atomic(folder / "job.json", job.model_dump_json())
+        # Nobody reads it before it is submitted, nor after a crash: it needs neither a rename nor the disk.
+        (folder / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
         return job
 
     def _item(self, step: Step, system: System) -> Item:
@@ -93,6 +94,18 @@ class Staging:
             else:
                 parts[name] = tree
         return manifest.model_copy(update={"parts": parts})
+
+    def relocated(self, node: Node, record: Record) -> Record:
+        """The record with the parts that it only refers to where they are now: an input model may have moved."""
+        if record.output is None:
+            return record
+        inputs = (self.model(name) for name in node.inputs)
+        now = {tree.digest: tree for manifest in inputs for tree in manifest.parts.values()}
+        parts = {
+            name: tree if name in record.made else now.get(tree.digest, tree)
+            for name, tree in record.output.parts.items()
+        }
+        return record.model_copy(update={"output": record.output.model_copy(update={"parts": parts})})
 
     def model(self, name: str) -> Manifest:
         """The model that a step gave, or the input model."""

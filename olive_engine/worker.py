@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import queue
-import resource
 import signal
 import sys
 import threading
@@ -24,7 +23,7 @@ from typing import TextIO
 from olive_engine import machine
 from olive_engine.contracts import EVENT_PREFIX, Environment, EventLine, Job, Result
 from olive_engine.errors import SystemUnavailable
-from olive_engine.job_run import JobRun, Residents, read_job
+from olive_engine.job_run import JobRun, Residents, full_disk, read_job
 
 DONE_PREFIX = "@done "
 STOP_LINE = "@stop"
@@ -56,7 +55,7 @@ class Worker:
             result = Result(id=job.id, items=(), environment=_probe(job))
             for batch in run.batches():
                 items = (*result.items, *run.run(batch))
-                result = result.model_copy(update={"items": items, "peak_memory": _peak_memory()})
+                result = result.model_copy(update={"items": items, "peak_memory": machine.peak_memory()})
                 _write_result(folder, result)
         if not result.items:
             _write_result(folder, result)
@@ -88,10 +87,6 @@ def _write_result(folder: Path, result: Result) -> None:
     temporary.replace(folder / "result.json")
 
 
-def _peak_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 # --- the process --------------------------------------------------------------------------------------------------
 
 
@@ -117,9 +112,16 @@ def _serve(worker: Worker, output: TextIO) -> None:
     threading.Thread(target=listen, daemon=True).start()
     while True:
         folder = folders.get()
-        worker.run(Path(folder))
+        _run(worker, Path(folder))
         output.write(f"{DONE_PREFIX}{folder}\n")
         output.flush()
+
+
+def _run(worker: Worker, folder: Path) -> None:
+    try:
+        worker.run(folder)
+    except OSError as error:
+        raise SystemUnavailable(full_disk(error, folder) or str(error)) from error
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -130,7 +132,7 @@ def main(arguments: Sequence[str]) -> int:
             if list(arguments) == ["--serve"]:
                 _serve(worker, output)
             signal.signal(signal.SIGTERM, lambda *_: worker.stop())
-            worker.run(Path(arguments[0]))
+            _run(worker, Path(arguments[0]))
         except (SystemUnavailable, OSError) as error:
             print(f"olive worker: {error}", file=sys.stderr)  # noqa: T201 - the last line that the engine shows
             return 1

@@ -43,7 +43,7 @@ def list_(folder: str) -> None:
 
     records = [record for _, record in _open(folder).records.each() if record is not None]
     records.sort(key=lambda record: -record.provenance.started)
-    sizes = [record.output.size if record.output else 0 for record in records]
+    sizes = [record.size for record in records]
     if session().json:
         rows = [
             {

@@ -94,10 +94,10 @@ def read_draft(choice: Choice) -> Draft:
     overrides += [f"cache_dir={json.dumps(choice.cache_dir)}"] if choice.cache_dir is not None else []
     overrides += [f"log_severity_level={LEVELS[choice.log_level]}"] if choice.log_level is not None else []
 
-    from olive_engine import api
+    from olive_engine import reading
     from olive_engine.config.diagnostics import render
 
-    draft = api.read_workflow(paths, overrides)
+    draft = reading.read_workflow(paths, overrides)
     if draft.workflow is None or draft.workflow.log_severity_level <= WARNING:
         for notice in draft.notices:
             warn(f"note: {notice}")

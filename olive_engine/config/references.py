@@ -48,8 +48,11 @@ def check_references(raw: JsonValue, findings: Findings) -> None:
         refer((*path, "input"), entry.get("input"), "passes", sources)
         for index, source in enumerate(_list(entry.get("inputs"))):
             refer((*path, "inputs", index), source, "passes", sources)
-        for option in _data_options(entry.get("type")):
+        for option, required in _data_options(entry.get("type")):
             refer((*path, option), entry.get(option), "data_configs", data)
+            if required and entry.get(option) is None:
+                hint = f"e.g. `{option}: {next(iter(data))}`" if data else "there are no `data_configs` yet"
+                findings.add(path, f"`{option}` is required: it names one of `data_configs`", hint, at_key=True)
     for called, evaluator in evaluators.items():
         _check_metrics(("evaluators", called, "metrics"), _mapping(evaluator).get("metrics"), data, findings)
 
@@ -110,11 +113,12 @@ def _passes(passes: Mapping[str, JsonValue]) -> Iterator[tuple[ConfigPath, Mappi
             yield ("passes", name), _mapping(slot)
 
 
-def _data_options(kind: JsonValue) -> Iterator[str]:
+def _data_options(kind: JsonValue) -> Iterator[tuple[str, bool]]:
+    """The options of a pass type that name data configs, and whether a workflow must give them."""
     cls = registry.find_pass(kind) if isinstance(kind, str) else None
     if cls is not None:
-        for name, _ in marked(cls.config_type, DataRef):
-            yield name
+        for name, mark in marked(cls.config_type, DataRef):
+            yield name, mark.required
 
 
 def _mapping(raw: JsonValue) -> Mapping[str, JsonValue]:

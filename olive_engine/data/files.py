@@ -10,7 +10,7 @@ import glob
 import os
 from pathlib import Path
 
-from olive_engine.config.data import SUFFIXES, DataConfig
+from olive_engine.config.data import SUFFIXES, DataConfig, DataLoaderConfig
 from olive_engine.digests import files_under
 
 
@@ -68,4 +68,6 @@ def portable(config: DataConfig) -> DataConfig:
     if load.format is not None:
         splits = {part.name: f"{part.name}/" for part in load.splits}
         load = load.model_copy(update={"data_name": load.format, "data_files": splits})
-    return config.model_copy(update={"name": "data", "load_dataset_config": load})
+    return config.model_copy(
+        update={"name": "data", "load_dataset_config": load, "dataloader_config": DataLoaderConfig()}
+    )

@@ -64,7 +64,7 @@ def prepare(config: DataConfig, files: Path | None, tokenizer_path: Path, contex
         joined.flush()
     if not examples.rows:
         raise ValueError(_nothing_left(len(source), examples, options))
-    summary = examples.summary(config.dataloader_config.batch_size)
+    summary = examples.summary()
     save(context.out, examples.tokens(), examples.rows, summary)
     context.report(_told(summary, options.max_seq_len))
     return PreparedData(data_path=context.out)
@@ -130,7 +130,7 @@ class _Examples:
             np.frombuffer(self.offsets, dtype=np.int64),
         )
 
-    def summary(self, batch_size: int) -> Summary:
+    def summary(self) -> Summary:
         """The counts."""
         return Summary(
             rows=len(self.rows),
@@ -139,7 +139,6 @@ class _Examples:
             truncated=self.truncated,
             dropped_empty=self.empty,
             dropped_too_long=self.too_long,
-            batch_size=batch_size,
         )
 
 

@@ -85,8 +85,6 @@ class Summary:
     """Rows left out for want of a value, a text, or (completion_only_loss) a completion."""
     dropped_too_long: int
     """Rows left out because they are too long, or because nothing trained is left of them below max_seq_len."""
-    batch_size: int
-    """Rows that an evaluation should put through a model at once."""
 
     @property
     def dropped(self) -> int:

@@ -12,7 +12,7 @@ from olive_engine.contracts import Measurement, Metric, PassContext, Progress
 from olive_engine.errors import Stopped
 from olive_engine.evaluation.candidates import Example, examples
 from olive_engine.evaluation.comparison import PREDICTIONS_FILE, Prediction
-from olive_engine.evaluation.scoring import merged, score
+from olive_engine.evaluation.scoring import DEFAULT_BATCH_SIZE, merged, score
 from olive_engine.evaluation.subjects import REQUIRES, Query, Subject, open_subject, require_room
 from olive_engine.models import Model, Predictions
 from olive_engine.options import Options
@@ -77,12 +77,10 @@ class Accuracy(Metric[AccuracyConfig]):
 
     def measure(self, model: Model, config: AccuracyConfig, context: PassContext) -> Measurement:
         """Answer every row; the answers are written to ``context.out``."""
-        from olive_engine.data.tokens import load_summary
-
         path = context.data["data_config"]
         subject = open_subject(model, context)
         rows = examples(path, config.labels, config.max_samples, subject.tokenizer, choose=config.score)
-        batch_size = config.batch_size or load_summary(path).batch_size
+        batch_size = config.batch_size or DEFAULT_BATCH_SIZE
         scores = _scores(subject, rows, batch_size, config, context) if config.score else None
         texts = _written(subject, rows, batch_size, config, context) if config.generate else None
         predictions = [

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from olive_engine.contracts import Measurement, Metric, PassContext
-from olive_engine.evaluation.scoring import score
+from olive_engine.evaluation.scoring import DEFAULT_BATCH_SIZE, score
 from olive_engine.evaluation.subjects import REQUIRES, Query, open_subject, require_room
 from olive_engine.models import Model
 from olive_engine.options import Options
@@ -47,8 +47,6 @@ class Perplexity(Metric[PerplexityConfig]):
 
     def measure(self, model: Model, config: PerplexityConfig, context: PassContext) -> Measurement:
         """Read every row once."""
-        from olive_engine.data.tokens import load_summary
-
         path = context.data["data_config"]
         subject = open_subject(model, context)
         queries = []
@@ -59,7 +57,7 @@ class Perplexity(Metric[PerplexityConfig]):
             raise ValueError(
                 "the data set has no token to count: each row needs two tokens or more, one of them trained"
             )
-        answers = score(subject, queries, config.batch_size or load_summary(path).batch_size, context)
+        answers = score(subject, queries, config.batch_size or DEFAULT_BATCH_SIZE, context)
         loss = -math.fsum(value for answer in answers for value in answer) / sum(len(query.asked) for query in queries)
         return Measurement({"perplexity": math.exp(loss) if loss < LARGEST_EXPONENT else math.inf})
 

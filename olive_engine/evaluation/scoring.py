@@ -13,6 +13,10 @@ OUTPUT_FLOATS = 1 << 26
 """The most output values of one batch: 256 MiB in float32. A single longer row is still taken."""
 
 
+DEFAULT_BATCH_SIZE = 16
+"""Rows at once where neither the metric nor its data config says."""
+
+
 def score(subject: Subject, queries: Sequence[Query], batch_size: int, context: PassContext) -> list[list[float]]:
     """The log-probabilities that `queries` ask for, in their order; how they are batched changes rounding only.
 

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -27,6 +28,9 @@ from olive_engine.store.files import remove_tree
 from olive_engine.store.locks import StepLock
 from olive_engine.store.records import Record, Records
 from olive_engine.store.sources import Sources, is_local, local_folder
+
+STAGING_SECONDS = 3600.0
+"""How long a job folder may take to be filled before it counts as left behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +202,14 @@ class Store:
         self.records.mark_last(record.kind, record.type, record.step, record.key)
 
 
-def _in_use(store: Store, state: Path) -> bool:
-    """Whether some run holds the lock of the step that this folder belongs to."""
-    if state.parent.name != "state":
+def _in_use(store: Store, folder: Path) -> bool:
+    """Whether some run holds the lock of a step that this state or job folder belongs to."""
+    if folder.parent.name == "state":
+        return store.lock(folder.name).is_held()
+    if folder.parent.name != "jobs":
         return False
-    lock = store.lock(state.name)
-    if lock.try_acquire():
-        lock.release()
-        return False
-    return True
+    try:
+        keys = [item["key"] for item in json.loads((folder / "job.json").read_bytes())["items"]]
+    except (OSError, ValueError, KeyError, TypeError):  # not written yet, or cut short when its run was killed
+        return time.time() - folder.stat().st_mtime < STAGING_SECONDS
+    return any(store.lock(key).is_held() for key in keys)

@@ -223,6 +223,9 @@ class _Process:
             print(line, file=self._process.stdin, flush=True)
 
     def kill(self) -> None:
+        if not hasattr(os, "killpg"):  # Windows
+            self._process.kill()
+            return
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -271,7 +274,7 @@ def _death(code: int, log: Sequence[str]) -> str:
         return "its worker was killed (signal 9), as the operating system does when memory runs out"
     if code < 0:
         return f"its worker was killed by signal {-code} ({signal.Signals(-code).name})"
-    last = next((line for line in reversed(log) if line.startswith("olive worker:")), "")
-    return (
-        last.removeprefix("olive worker: ") or f"its worker ended with exit code {code} before the result was written"
-    )
+    if last := next((line for line in reversed(log) if line.startswith("olive worker:")), ""):
+        return last.removeprefix("olive worker: ")
+    raised = f": {log[-1]}" if any(line.startswith("Traceback (most recent call") for line in log) else ""
+    return f"its worker ended with exit code {code} before the result was written{raised}"

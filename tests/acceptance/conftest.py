@@ -68,12 +68,13 @@ def main_job() -> Tree:
         "passes": {
             "lora": {
                 "type": "LoRA",
-                "r": 8,
+                "r": 16,
+                "alpha": 32,
                 "train_data_config": "train",
                 "training_args": {
                     "learning_rate": 0.01,
                     "max_steps": MAX_STEPS,
-                    "per_device_train_batch_size": 4,
+                    "per_device_train_batch_size": 8,
                     "logging_steps": 1,
                     "save_steps": SAVE_STEPS,
                 },

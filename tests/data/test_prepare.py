@@ -36,7 +36,6 @@ def test_rows_tokens_and_summary_agree(step):
         truncated=0,
         dropped_empty=0,
         dropped_too_long=0,
-        batch_size=1,
     )
     assert load_rows(out) == [
         Row(i, f"Text: {row['phrase']}\nTone: ", row["tone"], row["tone"]) for i, row in enumerate(ROWS)

@@ -214,3 +214,16 @@ def test_an_adapter_beside_the_input_model_makes_it_an_adapter_model(make, proje
     described = json.loads((project / "output" / "model_config.json").read_text())
     result = run(make({"merge": {"type": "ToyMerge"}}, input_model=described, output_dir="merged"))
     assert read_numbers(result.models["merge"].model_path) == pytest.approx([0.0, 0.0, 0.0], abs=0.1)
+
+
+def test_a_base_that_has_moved_is_found_where_it_is(make, project):
+    """An adapter's record refers to its base; with the base elsewhere the record still holds."""
+    tune = {"tune": {"type": "ToyTrain"}}
+    run(make(tune))
+    (project / "base").rename(project / "moved")
+    moved = {"input_model": {"type": "HfModel", "model_path": "moved"}}
+    result = run(make(tune, **moved))
+    assert result.executed == ()
+    assert result.models["tune"].model_path == project / "moved"
+    assert json.loads((project / "output" / "model_config.json").read_text())["model_path"] == str(project / "moved")
+    assert run(make({**tune, "merge": {"type": "ToyMerge"}}, **moved)).executed == ("merge",)

@@ -241,7 +241,10 @@ class DataLoaderConfig(Options):
     """How evaluations take the rows."""
 
     batch_size: int = Field(
-        1, gt=0, description="Rows that an evaluation puts through a model at once: memory and speed."
+        16,
+        gt=0,
+        description="Rows that an evaluation puts through a model at once, if its metric says nothing else: "
+        "memory and speed.",
     )
 
 

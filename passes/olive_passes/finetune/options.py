@@ -144,7 +144,7 @@ class LoRAConfig(Options):
         description="Precision of the frozen base, the adapters being float32; auto: bfloat16 where the device is fast "
         "in it, else float32.",
     )
-    train_data_config: Annotated[str | None, DataRef()] = Field(
+    train_data_config: Annotated[str | None, DataRef(required=True)] = Field(
         None, description="The data config with the training rows."
     )
     eval_data_config: Annotated[str | None, DataRef()] = Field(

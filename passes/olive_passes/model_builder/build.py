@@ -33,7 +33,7 @@ def build(model: HfModel, config: ModelBuilderConfig, context: PassContext) -> O
 
     Raises:
         ValueError: the model or the device is not one that can be built.
-        RuntimeError: the builder failed, or its model does not load or does not agree with its source.
+        ValueError: the builder failed, or its model does not load or does not agree with its source.
         Stopped: the job was asked to stop.
     """
     _check_source(model)
@@ -100,7 +100,7 @@ def _run_builder(model: HfModel, config: ModelBuilderConfig, provider: str, out:
     except (OSError, MemoryError):  # of the machine, not of the model
         raise
     except Exception as error:
-        raise RuntimeError(_builder_failure(model, config, error)) from error
+        raise ValueError(_builder_failure(model, config, error)) from error
 
 
 def _builder_failure(model: HfModel, config: ModelBuilderConfig, error: Exception) -> str:

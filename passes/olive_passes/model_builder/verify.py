@@ -123,7 +123,7 @@ def onnx_rows(folder: Path, sample: Sample, config: ModelBuilderConfig, threads:
     """What the built model computes for the prompt: the positions it gives a row for, and the rows.
 
     Raises:
-        RuntimeError: it does not load or does not run.
+        ValueError: it does not load or does not run.
     """
     from olive_passes.model_builder.session import session_rows
 
@@ -134,7 +134,7 @@ def onnx_rows(folder: Path, sample: Sample, config: ModelBuilderConfig, threads:
         return _genai_rows(folder, sample.ids, threads)
     except Exception as error:  # onnxruntime's own exception types are private
         reason = str(error).replace(str(folder), folder.name)
-        raise RuntimeError(f"the built {config.precision} model does not run: {reason}") from error
+        raise ValueError(f"the built {config.precision} model does not run: {reason}") from error
 
 
 def compare(expected: Rows, rows: Rows) -> Agreement:
@@ -142,9 +142,11 @@ def compare(expected: Rows, rows: Rows) -> Agreement:
     difference = _centred(rows - expected)
     spread = _centred(expected)
     tiny = np.finfo(np.float64).tiny
-    by_position = np.sqrt((difference**2).mean(axis=1) / np.maximum((spread**2).mean(axis=1), tiny))
+    whole = max(float((spread**2).mean()), tiny)
+    # By the spread of all positions: where a model is undecided its own spread is small, and any error large beside it.
+    by_position = np.sqrt((difference**2).mean(axis=1) / whole)
     return Agreement(
-        rms=float(np.sqrt((difference**2).mean() / max(float((spread**2).mean()), tiny))),
+        rms=float(np.sqrt((difference**2).mean() / whole)),
         worst=float(by_position.max()),
         top1=float((rows.argmax(axis=1) == expected.argmax(axis=1)).mean()),
         positions=len(rows),
@@ -155,7 +157,7 @@ def require_agreement(agreement: Agreement, precision: Precision, explained: flo
     """Refuse a model that is further off than its precision tolerates or its rounding explains.
 
     Raises:
-        RuntimeError: with the measured and the tolerated numbers.
+        ValueError: with the measured and the tolerated numbers.
     """
     allowed = TOLERANCE[precision]
     if precision in ("int4", "int8"):
@@ -163,7 +165,7 @@ def require_agreement(agreement: Agreement, precision: Precision, explained: flo
     # Written so that not-a-number is refused.
     if agreement.rms <= allowed and agreement.worst <= WORST_POSITION * allowed:
         return
-    raise RuntimeError(
+    raise ValueError(
         f"the built {precision} model does not compute what its source computes: over {agreement.positions} positions "
         f"of verify_prompt its outputs are off by {agreement.rms:.3g} of their own spread (RMS), at worst by "
         f"{agreement.worst:.3g}, where {allowed:.3g} and {WORST_POSITION * allowed:.3g} are tolerated, and the "
