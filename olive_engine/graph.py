@@ -76,18 +76,13 @@ def build(workflow: Workflow) -> PassGraph:
     taken = {name for names in inputs.values() for name in names}
     finals = tuple(name for name in workflow.passes if name not in taken)
     nodes: dict[str, Node] = {}
-    for name, entries in workflow.passes.items():
-        nodes[name] = _pass_node(workflow, name, entries[0], inputs[name])
-    for subject, evaluator in _judged(workflow, finals):
-        for index, metric in enumerate(workflow.evaluators[evaluator].metrics):
-            node = _metric_node(workflow, subject, metric, ("evaluators", evaluator, "metrics", index))
-            if nodes.setdefault(node.name, node).config != node.config:
-                problems.append(
-                    Problem(node.path, f"`{metric.name}` is measured on {subject} twice, with other options")
-                )
-    data_nodes = {node.name: node for node in _data_nodes(workflow)}
-    for node in list(nodes.values()):
-        nodes |= {step: data_nodes[step] for step in node.data.values() if step not in nodes}
+    for node in _steps(workflow, inputs, _judged(workflow, finals)):
+        twin = nodes.setdefault(node.name, node)
+        if (twin.type, twin.config, twin.data) != (node.type, node.config, node.data):
+            subject, _, metric = node.name.partition(":")
+            problems.append(Problem(node.path, f"`{metric}` is measured on {subject} twice, with other options"))
+    used = {step for node in nodes.values() for step in node.data.values()}
+    nodes = {node.name: node for node in _data_nodes(workflow) if node.name in used} | nodes
     if not nodes:
         problems.append(
             Problem(("passes",), "there is nothing to do", "add a pass, or an evaluator for the input model")
@@ -213,16 +208,25 @@ def _data_steps(options: Options) -> dict[str, str]:
     return {name: f"data:{value}" for name, value in named if value}
 
 
-def _judged(workflow: Workflow, finals: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Which models are evaluated, by which evaluator: passes that name one, the final models, the input model."""
-    judged = {name: entries[0].evaluator for name, entries in workflow.passes.items() if entries[0].evaluator}
-    if workflow.evaluator:
-        for name in finals:
-            judged.setdefault(name, workflow.evaluator)
-    used = [workflow.evaluator] if workflow.evaluator else list(dict.fromkeys(judged.values()))
-    if workflow.evaluate_input_model:
-        yield from ((INPUT_MODEL, evaluator) for evaluator in used if evaluator)
-    yield from ((name, evaluator) for name, evaluator in judged.items() if evaluator)
+def _steps(
+    workflow: Workflow, inputs: Mapping[str, tuple[str, ...]], judged: Mapping[str, tuple[str, ...]]
+) -> Iterator[Node]:
+    """Each pass, and after it the evaluations of its model."""
+    for subject in (INPUT_MODEL, *workflow.passes):
+        if subject in workflow.passes:
+            yield _pass_node(workflow, subject, workflow.passes[subject][0], inputs[subject])
+        for evaluator in judged.get(subject, ()):
+            for index, metric in enumerate(workflow.evaluators[evaluator].metrics):
+                yield _metric_node(workflow, subject, metric, ("evaluators", evaluator, "metrics", index))
+
+
+def _judged(workflow: Workflow, finals: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Which models are evaluated, by which evaluators: passes that name one, the finals, the input model by all."""
+    judged = {name: entries[0].evaluator for name, entries in workflow.passes.items()}
+    judged |= {name: judged[name] or workflow.evaluator for name in finals}
+    used = [evaluator for evaluator in (workflow.evaluator, *judged.values()) if evaluator]
+    found = {name: (evaluator,) for name, evaluator in judged.items() if evaluator}
+    return found | ({INPUT_MODEL: tuple(dict.fromkeys(used))} if workflow.evaluate_input_model else {})
 
 
 def _metric_node(workflow: Workflow, subject: str, metric: MetricEntry, path: ConfigPath) -> Node:
