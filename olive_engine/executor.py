@@ -22,6 +22,7 @@ from olive_engine.contracts import (
     System,
 )
 from olive_engine.errors import Failure, Interrupted, StoreCorrupt, SystemUnavailable
+from olive_engine.job_run import full_disk
 from olive_engine.models import Manifest
 from olive_engine.planner import Plan, Step
 from olive_engine.reporting import events
@@ -225,7 +226,8 @@ class _Execution:
                 self._reporter.on_event(events.StepLog(step.node.name, "warning", cause))
         except (OSError, SystemUnavailable) as error:
             for step in steps:
-                self._fail(step, Failure(step.node.name, f"could not be started: {error}"))
+                full = full_disk(error, self._store.root)
+                self._fail(step, Failure(step.node.name, full or f"could not be started: {error}"))
         else:
             self._running.append(_Running(job, folder, steps, system, handle, time.time()))
             return

@@ -80,6 +80,8 @@ def write_results(
         StoreCorrupt: a cached file is damaged; it was quarantined.
     """
     root = output_dir(workflow)
+    # Until the last file is in place, and after a crash on the way, the folder says that it is not.
+    write_run(workflow, {"status": "failed", "cause": "the models were not written to their end"})
     written: dict[str, JsonValue] = {}
     models: dict[str, Artifact] = {}
     predictions: dict[str, Path] = {}

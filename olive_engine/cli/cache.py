@@ -157,6 +157,6 @@ def _open(folder: str) -> Store:
     """
     from olive_engine.store import Store
 
-    if not (Path(folder) / "records").is_dir():
+    if not any((Path(folder) / name).is_dir() for name in ("records", "jobs")):
         raise click.UsageError(f"there is no cache in {folder}; name its folder with --cache-dir")
     return Store(Path(folder))

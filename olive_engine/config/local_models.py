@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -39,10 +40,12 @@ def check_model(config: HfModelConfig | OnnxModelConfig, path: ConfigPath, base_
         _check_onnx(config, place, base_dir, findings)
     elif looks_local(name, base_dir) or _beside_file(name, findings.locate(place)) is not None:
         _check_folder(name, "config.json", "model", place, base_dir, findings)
+        _check_weights(local_path(name, base_dir), place, findings)
     if isinstance(config, HfModelConfig) and config.adapter_path is not None:
         _check_folder(
             config.adapter_path, "adapter_config.json", "adapter", (*path, "adapter_path"), base_dir, findings
         )
+        _check_weights(local_path(config.adapter_path, base_dir), (*path, "adapter_path"), findings)
 
 
 def _check_folder(name: str, needed: str, kind: str, place: ConfigPath, base_dir: Path, findings: Findings) -> None:
@@ -53,6 +56,38 @@ def _check_folder(name: str, needed: str, kind: str, place: ConfigPath, base_dir
         findings.add(place, f"expected a folder with {needed}, found the file {shown(name)}")
     elif not os.path.isfile(folder / needed):  # noqa: PTH113 - unreadable is as good as missing here
         findings.add(place, f"the folder {shown(name)} has no {needed}", f"expected a Hugging Face {kind} folder")
+    elif not _is_json_object(folder / needed):
+        findings.add(place, f"{folder / needed} is not a JSON object", "the file is damaged: copy it again")
+
+
+def _check_weights(folder: Path, place: ConfigPath, findings: Findings) -> None:
+    """Report weights that were cut short, as by a broken download: each file tells its own size at its start."""
+    for name in _names_in(folder):
+        if name.endswith(".safetensors") and (what := _damage(folder / name)):
+            findings.add(place, f"{folder / name} is {what}", "copy or download it again")
+
+
+def _damage(file: Path) -> str:
+    """What is wrong with a safetensors file by its header (https://huggingface.co/docs/safetensors); empty: nothing."""
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            found = file.stat().st_size
+            header = json.loads(stream.read(length)) if length <= found else None
+        if header is None:
+            return f"cut short: {found} bytes, of which a header of {length} bytes"
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+        return "" if found == expected else f"cut short or damaged: {found} bytes, and its header says {expected}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return "no readable safetensors file"
+
+
+def _is_json_object(file: Path) -> bool:
+    try:
+        return isinstance(json.loads(file.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _check_onnx(config: OnnxModelConfig, place: ConfigPath, base_dir: Path, findings: Findings) -> None:

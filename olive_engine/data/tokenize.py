@@ -39,7 +39,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:  # what transformers raises for want of files or code
-        cause = str(error).strip().split("\n")[0]
+        cause = " ".join(str(error).split())
         raise ValueError(f"the model's folder must hold a tokenizer that transformers can load: {cause}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ValueError(f"the tokenizer must be a fast one (with a tokenizer.json); {type(tokenizer).__name__} is not")

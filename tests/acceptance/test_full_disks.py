@@ -1,4 +1,4 @@
-"""A disk that fills up, wherever the engine writes: a failure that says so, and a run that succeeds once there is room."""
+"""A disk that fills up, wherever the engine writes: a failure that says so; the run succeeds once there is room."""
 
 import shutil
 import subprocess
@@ -20,14 +20,14 @@ def _may_mount() -> bool:
 
 pytestmark = pytest.mark.skipif(not _may_mount(), reason="this user may not mount a file system in a namespace")
 
-KEEP = 'cp -a "$1" "$1.kept"; '
-"""What the small disk holds vanishes with its namespace: a copy of it stays."""
-
 
 def run_on_small_disk(
     project: Project, place: str, kilobytes: int, *arguments: str
 ) -> "subprocess.CompletedProcess[str]":
-    """`olive run` where a file system of that size is mounted at `place`, on what is there already."""
+    """`olive run` where a file system of that size is mounted at `place`, holding what was there.
+
+    It vanishes with its namespace, so a copy of what it held at the end is left at ``<place>.kept``.
+    """
     folder = project.folder / place
     folder.mkdir(parents=True, exist_ok=True)
     script = (
@@ -65,7 +65,7 @@ def says_that_the_disk_is_full(done: "subprocess.CompletedProcess[str]", project
 
 @pytest.fixture
 def toys(tmp_path: Path) -> Project:
-    """Three passes over 170 kB of numbers."""
+    """Two passes over 170 kB of numbers."""
     build_toy_model(tmp_path / "base", [float(number) for number in range(20_000)])
     project = Project(tmp_path)
     passes = {name: {"type": "ToyScale", "factor": factor} for name, factor in (("two", 2), ("three", 3))}
@@ -73,7 +73,7 @@ def toys(tmp_path: Path) -> Project:
     return project
 
 
-@pytest.mark.parametrize("kilobytes", [4, 16, 64, 200, 240, 360, 380, 400])
+@pytest.mark.parametrize("kilobytes", [4, 64, 200, 360, 400])
 def test_the_cache_is_on_the_full_disk(toys: Project, kilobytes: int) -> None:
     done = run_on_small_disk(toys, ".olive-cache", kilobytes, "workflow.json")
     if kilobytes == 400:
@@ -108,11 +108,10 @@ def test_the_output_folder_is_on_the_full_disk(toys: Project, kilobytes: int) ->
 @pytest.mark.parametrize(
     ("place", "kilobytes", "failing", "change"),
     [
-        (".olive-cache/jobs", 120, "merge", {"lora": {"r": 4}}),
         (".olive-cache/jobs", 900, "int4", {"int4": {"precision": "fp32"}}),
         (".olive-cache/state", 40, "lora", {"lora": {"r": 15}}),
     ],
-    ids=["merged weights", "built model", "checkpoint"],
+    ids=["built model", "checkpoint"],
 )
 def test_a_pass_runs_out_of_space(
     project: Project, place: str, kilobytes: int, failing: str, change: dict[str, dict[str, object]]
@@ -120,8 +119,6 @@ def test_a_pass_runs_out_of_space(
     tree = unmeasured()
     for name, options in change.items():
         tree["passes"][name] |= options
-    if failing == "merge":
-        tree["passes"]["lora"]["training_args"] |= {"max_steps": 2}
     done = run_on_small_disk(project, place, kilobytes, project.write(tree), "--output-dir", "new")
     says_that_the_disk_is_full(done, project, where=".olive-cache")
     assert f"error: {failing}: " in done.stderr

@@ -1,13 +1,14 @@
 """A training that is killed, stopped by hand, or wanted twice at once."""
 
+import json
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.acceptance.conftest import SAVE_STEPS, Project, Tree, events, tree_bytes, unmeasured
 
@@ -60,74 +61,84 @@ def wait_for_next_checkpoint(project: Project, process: "subprocess.Popen[str]")
     wait_for(lambda: stamp() != before, process)
 
 
-def test_a_training_killed_twice_goes_on_and_ends_with_the_same_bytes(fresh: Project, finished: Project) -> None:
+def test_a_training_interrupted_in_every_way_goes_on_and_ends_with_the_same_bytes(
+    fresh: Project, finished: Project
+) -> None:
     name = fresh.write(unmeasured())
-
-    one = fresh.start("run", name, "--json")
-    wait_for_next_checkpoint(fresh, one)
-    for worker in workers(one):
-        worker.kill()
-    stdout, stderr = one.communicate()
-    assert one.returncode == 1
-    assert "error: lora: its worker was killed (signal 9)" in stderr
-    assert statuses(stdout) == {"finished": ["data:train"], "failed": ["lora"], "skipped": ["merge", "int4"]}
-    assert fresh.report()["status"] == "failed"
-    assert not (fresh.folder / "output" / "model").exists()
-
-    two = fresh.start("run", name, "--json")
-    wait_for_next_checkpoint(fresh, two)
-    orphans = workers(two)
-    two.kill()
-    stdout, _ = two.communicate()
-    assert two.returncode == -signal.SIGKILL
-    assert SAVE_STEPS < training_steps(stdout)[0] <= 2 * SAVE_STEPS, "it went on from the first checkpoint"
-    _, alive = psutil.wait_procs(orphans, timeout=PATIENCE)
-    assert not alive
-
-    three = fresh.olive("run", name, "--json")
-    assert three.returncode == 0, three.stderr
-    assert training_steps(three.stdout)[0] > 2 * SAVE_STEPS, "it went on from the second"
-    assert statuses(three.stdout) == {"reused": ["data:train"], "finished": ["lora", "merge", "int4"]}
+    _stopped_by_hand(fresh, name)
+    _worker_killed(fresh, name)
+    _engine_killed(fresh, name)
+    done = fresh.olive("run", name, "--json")
+    assert done.returncode == 0, done.stderr
+    assert training_steps(done.stdout)[0] > 3 * SAVE_STEPS
+    assert statuses(done.stdout) == {"reused": ["data:train"], "finished": ["lora", "merge", "int4"]}
     assert tree_bytes(fresh.folder / "output" / "model") == tree_bytes(finished.folder / "output" / "model")
     assert fresh.step("lora")["output"] == finished.step("lora")["output"]
     assert checkpoint(fresh) is None, "a finished training keeps no checkpoint"
 
 
-def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(fresh: Project, finished: Project) -> None:
-    name = fresh.write(unmeasured("lora"))
-    process = fresh.start("run", name, "--json")
-    wait_for_next_checkpoint(fresh, process)
+def _stopped_by_hand(project: Project, name: str) -> None:
+    """Ctrl-C after the first checkpoint: what was done is kept, and the user is told how to go on."""
+    process = project.start("run", name, "--json")
+    wait_for_next_checkpoint(project, process)
     started = workers(process)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert statuses(stdout) == {"finished": ["data:train"]}
+    assert training_steps(stdout)[0] == 1
+    assert events(stdout)[-1]["type"] == "Interrupted"
     assert stderr.splitlines()[-1].split() == ["python", "-P", "-m", "olive_engine", "run", name, "--json"]
+    assert "Traceback" not in stderr
     assert started
-    _, alive = psutil.wait_procs(started, timeout=1)
-    assert not alive
-    assert not (fresh.folder / "output").exists()
-
-    again = fresh.olive(*stderr.splitlines()[-1].split()[4:])
-    assert again.returncode == 0, again.stderr
-    assert training_steps(again.stdout)[0] > SAVE_STEPS
-    assert statuses(again.stdout) == {"reused": ["data:train"], "finished": ["lora"]}
-    assert fresh.step("lora")["output"] == finished.step("lora")["output"]
+    assert not psutil.wait_procs(started, timeout=1)[1]
+    assert not (project.folder / "output").exists()
 
 
-@pytest.mark.parametrize("outputs", [("one", "two"), ("same", "same")], ids=["two folders", "one folder"])
-def test_two_runs_at_once_do_the_work_once(project: Project, outputs: tuple[str, str]) -> None:
+def _worker_killed(project: Project, name: str) -> None:
+    """As the operating system does when memory runs out."""
+    process = project.start("run", name, "--json")
+    wait_for_next_checkpoint(project, process)
+    for worker in workers(process):
+        worker.kill()
+    stdout, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "error: lora: its worker was killed (signal 9)" in stderr
+    assert statuses(stdout) == {"reused": ["data:train"], "failed": ["lora"], "skipped": ["merge", "int4"]}
+    assert training_steps(stdout)[0] > SAVE_STEPS, "it went on from the checkpoint"
+    assert project.report()["status"] == "failed"
+    assert not (project.folder / "output" / "model").exists()
+
+
+def _engine_killed(project: Project, name: str) -> None:
+    """Its workers end with it."""
+    process = project.start("run", name, "--json")
+    wait_for_next_checkpoint(project, process)
+    orphans = workers(process)
+    process.kill()
+    stdout, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL
+    assert training_steps(stdout)[0] > 2 * SAVE_STEPS, "it went on from the next checkpoint"
+    assert orphans
+    assert not psutil.wait_procs(orphans, timeout=PATIENCE)[1]
+
+
+def test_two_runs_at_once_do_the_work_once(project: Project) -> None:
     tree: Tree = unmeasured()
     tree["passes"]["int4"]["int4_algo_config"] = "rtn"
     name = project.write(tree, "both.json")
-    runs = [project.start("run", name, "--json", "--output-dir", output) for output in outputs]
+    runs = [project.start("run", name, "--json", "--output-dir", "both") for _ in range(2)]
     said = [run.communicate(timeout=PATIENCE) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
     computed = [statuses(stdout).get("finished", []) for stdout, _ in said]
     assert sorted(computed) == [[], ["int4"]]
-    models = [tree_bytes(project.folder / output / "model") for output in outputs]
-    assert models[0] == models[1]
-    assert "model.onnx" in models[0]
-    for (stdout, _), output in zip(said, outputs, strict=True):
-        assert events(stdout)[-1]["models"]["int4"]["model_path"] == str(project.folder / output / "model")
-        assert project.report(output)["status"] == "done"
+    for stdout, _ in said:
+        assert events(stdout)[-1]["models"]["int4"]["model_path"] == str(project.folder / "both" / "model")
+    assert project.report("both")["status"] == "done"
+    lock = json.loads((project.folder / "both" / "workflow.lock.json").read_text())
+    files = {
+        f"model/{path}": sha256(data).hexdigest()
+        for path, data in tree_bytes(project.folder / "both" / "model").items()
+    }
+    assert files == {path: digest for path, digest in lock["files"].items() if path.startswith("model/")}
+    assert "model/model.onnx" in files

@@ -98,8 +98,7 @@ def test_what_only_a_step_can_find_names_the_users_own_folder(fresh: Project) ->
     base = fresh.folder / "base"
     weights = base / "model.safetensors"
     weights.rename(fresh.folder / "away")
-    name = fresh.write(unmeasured("lora"))
-    done = fresh.olive("run", name)
+    done = fresh.olive("run", fresh.write(unmeasured("lora")))
     assert done.returncode == FAILED
     (line,) = told(done)
     assert line.startswith("error: lora: ")
@@ -108,7 +107,6 @@ def test_what_only_a_step_can_find_names_the_users_own_folder(fresh: Project) ->
     nothing_like_success(fresh)
     statuses = {step["step"]: step["status"] for step in fresh.report()["steps"]}
     assert statuses == {"data:train": "executed", "lora": "failed"}
-    assert "Traceback (most recent call last)" in fresh.olive("run", name, "--log-level", "debug").stdout
 
 
 def test_a_folder_without_a_tokenizer_is_said_to_be_one(fresh: Project) -> None:
