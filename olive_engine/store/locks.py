@@ -1,7 +1,7 @@
 """One step, one computer: processes that share a cache wait for each other's steps.
 
 Operating-system file locks, so that a dead owner's lock is free at once. `filelock` is imported when a lock is made: a
-plan takes none, and the import is a tenth of its time.
+plan makes none.
 """
 
 from __future__ import annotations

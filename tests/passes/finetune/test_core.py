@@ -7,9 +7,10 @@ import torch
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from olive_engine.quiet import quiet
 from olive_passes.finetune import core, lean, ragged
 from olive_passes.finetune.adapter import attach, save_adapter
-from olive_passes.finetune.base import quiet, structural_copy
+from olive_passes.finetune.base import structural_copy
 from olive_passes.finetune.batches import Plan
 from olive_passes.finetune.cores import core_of
 from olive_passes.finetune.options import TrainingArgs
