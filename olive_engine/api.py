@@ -24,7 +24,7 @@ from olive_engine import graph, hub, outputs, planner
 from olive_engine.config.findings import known, nearest
 from olive_engine.config.workflow import SystemEntry, Workflow
 from olive_engine.contracts import System
-from olive_engine.errors import InvalidWorkflow, PassFailed, Problem, StoreCorrupt, SystemUnavailable
+from olive_engine.errors import Interrupted, InvalidWorkflow, PassFailed, Problem, StoreCorrupt, SystemUnavailable
 from olive_engine.evaluation.verdicts import Verdict, judge_all
 from olive_engine.executor import Outcome, execute
 from olive_engine.models import Artifact
@@ -172,9 +172,12 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
     """
     listener, started = reporter or Reporter(), time.perf_counter()
     outputs.check_output_dir(workflow)
-    pinned = hub.pin(workflow, online=True)
-    with _open(pinned, debug=debug) as (store, systems):
-        current, outcome, written = _carry_out(pinned, store, systems, listener)
+    try:
+        pinned = hub.pin(workflow, online=True)
+        with _open(pinned, debug=debug) as (store, systems), store.in_use():
+            current, outcome, written = _carry_out(pinned, store, systems, listener)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; finished steps are kept") from None
     result = _result(pinned, current, outcome, written, time.perf_counter() - started)
     try:
         outputs.write_run(pinned, _report(result, current, outcome))
@@ -237,6 +240,8 @@ def _plan(workflow: Workflow, store: Store, systems: Mapping[str, System], *, on
 def _open(workflow: Workflow, *, debug: bool) -> Iterator[tuple[Store, dict[str, System]]]:
     """The store and the systems of a workflow, closed at the end."""
     store = Store(workflow.base_dir / workflow.cache_dir)
+    if store.root.exists() and not store.root.is_dir():
+        raise InvalidWorkflow((Problem(("cache_dir",), f"{store.root} is a file", "name a folder"),))
     entries = {graph.LOCAL: SystemEntry(type=DEFAULT_SYSTEM), **workflow.systems}
     systems: dict[str, System] = {}
     for name, entry in entries.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -11,6 +12,7 @@ from typing import IO
 from pydantic import JsonValue
 
 CHUNK = 1 << 20
+LEFT_OUT = {".git", "__pycache__"}
 
 
 def canonical_json(value: JsonValue) -> str:
@@ -41,12 +43,18 @@ def copy_and_digest(source: IO[bytes], target: IO[bytes]) -> str:
 def files_under(root: Path) -> Iterator[str]:
     """Relative posix paths of the files under `root` in sorted order; `root` itself as its name if it is a file.
 
-    Version-control folders and byte-code caches are left out: they are never part of a model or a data set.
+    Linked folders are entered. Version-control folders and byte-code caches are left out: they are never part of a
+    model or a data set.
     """
     if root.is_file():
         yield root.name
         return
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if path.is_file() and not ({".git", "__pycache__"} & set(relative.parts)):
-            yield relative.as_posix()
+    found: list[str] = []
+    entered: set[Path] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        here = Path(folder)
+        # A link to a folder above would lead round for ever.
+        folders[:] = [name for name in folders if name not in LEFT_OUT and (here / name).resolve() not in entered]
+        entered |= {(here / name).resolve() for name in folders}
+        found += [(here / name).relative_to(root).as_posix() for name in names if (here / name).is_file()]
+    yield from sorted(found)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from olive_engine.contracts import (
+    EVENT_LINE,
     EventLine,
     Handle,
     ItemResult,
@@ -30,7 +32,7 @@ from olive_engine.reporting.reporter import Reporter
 from olive_engine.staging import CachedResults, Staging, is_timing, key_of
 from olive_engine.store import Provenance, Record, Store
 from olive_engine.store.files import remove_tree
-from olive_engine.store.locks import StepLock
+from olive_engine.store.locks import Lock
 
 SHORTEST_NAP, LONGEST_NAP = 0.001, 0.05
 """Seconds between two looks at the running jobs: short after something happened, doubling while nothing does."""
@@ -94,7 +96,7 @@ class _Execution:
         self._executed: list[str] = []
         self._failures: dict[str, Failure] = {}
         self._skipped: dict[str, str] = {}
-        self._locks: dict[str, StepLock] = {}
+        self._locks: dict[str, Lock] = {}
         self._tried: dict[str, float] = {}
         self._alone: set[str] = set()
         self._damaged: StoreCorrupt | None = None
@@ -119,9 +121,10 @@ class _Execution:
         return Outcome(self._records, tuple(self._executed), tuple(self._failures.values()), self._skipped)
 
     def stop(self) -> None:
-        """Stop whatever runs and give the locks back."""
-        for running in self._running:
-            running.handle.stop()
+        """Stop whatever runs, all at once, and give the locks back."""
+        if self._running:
+            with ThreadPoolExecutor(len(self._running)) as pool:
+                list(pool.map(lambda running: running.handle.stop(), self._running))
         for lock in self._locks.values():
             lock.release()
 
@@ -165,10 +168,10 @@ class _Execution:
 
     def _has_room(self, step: Step) -> bool:
         here = [running for running in self._running if running.system is self._systems[step.node.system]]
-        if any(running.job.resources.exclusive for running in here):
-            return False
+        if any(running.job.resources.exclusive for running in self._running):
+            return False  # it measures time, and systems may share this machine
         if is_timing(step.node):
-            return not self._running  # nothing anywhere: systems may share this machine
+            return not self._running
         return len(here) < self._systems[step.node.system].capabilities.max_parallel
 
     def _lock(self, step: Step) -> bool:
@@ -267,16 +270,24 @@ class _Execution:
         except (OSError, SystemUnavailable) as error:
             self._lost(running, str(error))
             return
+        if [item.key for item in result.items] != [item.key for item in running.job.items]:
+            self._lost(running, "the result that came back is not of the job that was sent")
+            return
+        if not running.system.capabilities.streams_events:
+            for line in _unheard(running.folder):
+                self._tell(running, line)
         for step, item in zip(running.steps, result.items, strict=True):
             try:
                 self._settle(step, item, running, result)
-            except OSError as error:
+            except (OSError, StoreCorrupt) as error:
                 self._fail(step, Failure(step.node.name, f"its result could not be kept: {error}"))
         if all(item.status == "done" for item in result.items):
             remove_tree(running.folder)
 
     def _settle(self, step: Step, item: ItemResult, running: _Running, result: Result) -> None:
-        if item.status == "done":
+        if item.status == "done" and (changed := self._staging.changed(running.job, step.node)):
+            self._fail(step, Failure(step.node.name, f"{changed} was changed while the step read it; run again"))
+        elif item.status == "done":
             output = item.output and self._keep(item.output, running.folder)
             record = Record(
                 key=key_of(step),
@@ -286,7 +297,7 @@ class _Execution:
                 ingredients=dict(step.ingredients),
                 inputs=self._staging.read(step.node),
                 output=output,
-                made=_made(output, running.job),
+                made=_made(item.output, running.job),
                 metrics=item.metrics,
                 provenance=Provenance(
                     started=running.started,
@@ -365,10 +376,17 @@ class _Execution:
                 lock.release()
 
 
+def _unheard(folder: Path) -> Iterator[EventLine]:
+    """The events that a worker wrote down where none were streamed."""
+    path = folder / "events.jsonl"
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        yield EVENT_LINE.validate_json(line)
+
+
 def _made(output: Manifest | None, job: Job) -> tuple[str, ...]:
-    """The parts of an output that are not one of the job's inputs."""
-    given = {tree.digest for model in job.models for tree in model.parts.values()}
-    return tuple(name for name, tree in output.parts.items() if tree.digest not in given) if output else ()
+    """The parts of a result that are not one of the job's inputs, by where they are and not by what they hold."""
+    given = [tree for model in job.models for tree in model.parts.values()]
+    return tuple(name for name, tree in output.parts.items() if tree not in given) if output else ()
 
 
 def _cause(item: ItemResult) -> str:

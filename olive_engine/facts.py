@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig, Workflo
 from olive_engine.contracts import System
 from olive_engine.data import REQUIRES as DATA_REQUIRES
 from olive_engine.data.files import local_files
-from olive_engine.digests import digest, file_digest
+from olive_engine.digests import digest, file_digest, files_under
 from olive_engine.errors import InvalidWorkflow, Problem
 from olive_engine.graph import Node, PassGraph
 from olive_engine.models import Manifest, Tree, tokenizer_part
@@ -80,9 +79,10 @@ def _input_model(workflow: Workflow, store: Store, *, online: bool) -> Manifest 
             folder = hub.snapshot(model.model_path, str(revision), online=online) if known else None
         if folder is None:
             return None
-        parts = {"model_path": _without_pickles(store.sources.tree(folder), model)}
+        parts = {"model_path": _without_pickles(store.sources.tree(folder), model, "model_path")}
         if model.adapter_path:
-            parts["adapter_path"] = store.sources.tree(local_path(model.adapter_path, base))
+            adapter = store.sources.tree(local_path(model.adapter_path, base))
+            parts["adapter_path"] = _without_pickles(adapter, model, "adapter_path")
     except OSError as error:
         raise InvalidWorkflow((Problem(("input_model",), f"the model cannot be read: {error}"),)) from None
     kwargs = {name: value for name, value in model.load_kwargs.items() if name != "revision"}
@@ -110,15 +110,15 @@ def _onnx_manifest(model: OnnxModelConfig, base: Path, store: Store) -> Manifest
     return Manifest(kind="OnnxModel", attributes={"onnx_file_name": name}, parts={"model_path": tree})
 
 
-def _without_pickles(tree: Tree, model: HfModelConfig) -> Tree:
+def _without_pickles(tree: Tree, model: HfModelConfig, field: str) -> Tree:
     """Leave pickled weights out where there are safetensors; refuse a model that has nothing else, unless allowed."""
     if model.load_kwargs.get("use_safetensors") is False:
         return tree
     pickles = {name for name in tree.files if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt"))}
     if pickles and not any(name.endswith(".safetensors") for name in tree.files):
         problem = Problem(
-            ("input_model", "model_path"),
-            f"{model.model_path} has only pickled weights, which can run code: {', '.join(sorted(pickles))}",
+            ("input_model", field),
+            f"{getattr(model, field)} has only pickled weights, which can run code: {', '.join(sorted(pickles))}",
             "save it as safetensors, or allow it with `load_kwargs: {use_safetensors: false}`",
         )
         raise InvalidWorkflow((problem,))
@@ -175,35 +175,38 @@ def _requires(kind: str, type_: str) -> tuple[str, ...]:
 
 
 def _implementation(kind: str, type_: str) -> str:
-    """The digest of the sources that do a step: its class's package, and the modules that the class says it shares."""
+    """The digest of the sources that do a step: its class's package, and the modules that the class says it shares.
+
+    Read each time: in a notebook the code may change between two runs.
+    """
     if kind == "data":
-        return _sources_digest(DATA_MODULES)
+        return _sources_digest((), DATA_MODULES)
     if kind == "evaluate":
         metric = find_metric(type_)
-        return _sources_digest((metric.__module__, *DATA_MODULES) if metric else ())
+        return _sources_digest((metric.__module__,) if metric else (), DATA_MODULES)
     cls = find_pass(type_)
-    return _sources_digest((cls.__module__, *cls.shared) if cls else ())
+    return _sources_digest((cls.__module__,) if cls else (), cls.shared if cls else ())
 
 
-@cache
-def _sources_digest(modules: tuple[str, ...]) -> str:
-    return digest([_package_digest(_package(module)) for module in modules])
+def _sources_digest(classes: tuple[str, ...], shared: tuple[str, ...]) -> str:
+    """Of the packages that hold the modules `classes`, and of the modules `shared` themselves (packages whole)."""
+    own = (_origin(module).parent if "." in module else _origin(module) for module in classes)
+    others = (path.parent if path.name == "__init__.py" else path for path in map(_origin, shared))
+    return digest([_files_digest(root) for root in (*own, *others)])
 
 
-def _package(module: str) -> str:
-    """The module itself if it is a package, else the package that holds it."""
+def _origin(module: str) -> Path:
+    """The file of a module, found without importing it.
+
+    Raises:
+        ModuleNotFoundError: it has no source file.
+    """
     spec = find_spec(module)
-    if spec is not None and spec.submodule_search_locations:
-        return module
-    return module.rpartition(".")[0] or module
-
-
-@cache
-def _package_digest(package: str) -> str:
-    spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no sources found for {package}")
-    origin = Path(spec.origin)
-    root = origin.parent if spec.submodule_search_locations else origin
-    files = sorted(root.rglob("*.py")) if root.is_dir() else [root]
-    return digest({path.relative_to(root.parent).as_posix(): file_digest(path) for path in files})
+        raise ModuleNotFoundError(f"no source found for {module}")
+    return Path(spec.origin)
+
+
+def _files_digest(root: Path) -> str:
+    folder = root.parent if root.is_file() else root
+    return digest({name: file_digest(folder / name) for name in files_under(root)})

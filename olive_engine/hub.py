@@ -92,11 +92,11 @@ def _commit(name: str, kind: str, revision: str | None, path: tuple[str | int, .
                 if sha:
                     return sha
         except Exception as error:  # noqa: BLE001 - any failure to reach the hub; the local snapshot is asked next
-            reason = str(error).splitlines()[0]
+            reason = str(error).partition("\n")[0] or type(error).__name__
         try:
             return Path(snapshot_download(name, repo_type=kind, revision=revision, local_files_only=True)).name
         except Exception as error:  # noqa: BLE001 - whatever the library raises for "not here"
-            reason = reason if online else str(error)
+            reason = reason if online else str(error).partition("\n")[0]
     if not online:
         return ""
     problem = Problem(

@@ -15,23 +15,29 @@ from olive_engine import __version__
 from olive_engine.contracts import Environment
 from olive_engine.digests import digest
 
+DeviceKind = Literal["cpu", "gpu", "npu"]
+
 BF16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
-def environment(packages: Iterable[str]) -> Environment:
-    """Describe this interpreter and machine; `packages` are distribution names, those not installed are left out."""
-    device = _device()
+def environment(packages: Iterable[str], device: DeviceKind | None = None) -> Environment:
+    """Describe this interpreter and machine.
+
+    Args:
+        packages: distribution names; those not installed are left out.
+        device: what work is done on; default: the best that is found.
+    """
+    device = device or _device()
     return Environment(
         engine=__version__,
         python=".".join(str(part) for part in sys.version_info[:3]),
         machine=_identity(),
         device=device,
-        bf16=device == "gpu" or bool(BF16_CPU_FLAGS & _cpu_flags()),
+        bf16=bool(BF16_CPU_FLAGS & _cpu_flags()) if device == "cpu" else device == "gpu",
         packages={name: found for name in sorted(set(packages)) if (found := package_version(name))},
     )
 
 
-@cache
 def package_version(name: str) -> str:
     """The installed version of a distribution, from its metadata; empty if it is not installed."""
     try:

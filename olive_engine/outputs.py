@@ -15,15 +15,20 @@ Its only paths of this machine are those of the user's own files.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from olive_engine import __version__
-from olive_engine.config.workflow import Workflow
+from olive_engine.config.local_models import local_path, looks_local
+from olive_engine.config.workflow import HfModelConfig, Workflow
 from olive_engine.contracts import System
+from olive_engine.data.files import local_files
+from olive_engine.digests import file_digest
 from olive_engine.errors import InvalidWorkflow, Problem
 from olive_engine.evaluation.comparison import PREDICTIONS_FILE
 from olive_engine.executor import Outcome
@@ -38,6 +43,8 @@ RUN_FILE = "run.json"
 LOCK_FILE = "workflow.lock.json"
 MODEL_FILE = "model_config.json"
 EVALUATION_FOLDER = "evaluation"
+WRITTEN_NAMES = ("model", "adapter", MODEL_FILE, EVALUATION_FOLDER, RUN_FILE, LOCK_FILE)
+"""What a run may write into its output folder, besides folders of its passes' names."""
 
 
 def check_output_dir(workflow: Workflow) -> None:
@@ -47,13 +54,35 @@ def check_output_dir(workflow: Workflow) -> None:
         InvalidWorkflow: files there would be overwritten.
     """
     folder = output_dir(workflow)
-    ours = (folder / RUN_FILE).exists()
-    taken = [name for name in ("model", "adapter", *workflow.passes) if (folder / name).exists()]
+    what = ""
+    taken = [name for name in (*WRITTEN_NAMES, *workflow.passes) if (folder / name).exists()]
     if folder.exists() and not folder.is_dir():
-        raise InvalidWorkflow((Problem(("output_dir",), f"{folder} is a file", "name a folder"),))
-    if taken and not ours:
-        what = f"{folder / taken[0]} exists, and no run of ours has written it (there is no {RUN_FILE} beside it)"
-        raise InvalidWorkflow((Problem(("output_dir",), what, "choose another output_dir, or move it away"),))
+        what = f"{folder} is a file"
+    elif taken and not _is_ours(folder):
+        what = f"{folder / taken[0]} exists, and no run of ours has written it (there is no {LOCK_FILE} beside it)"
+    for path in _inputs(workflow):
+        if path.is_relative_to(folder.resolve()) or (path.is_dir() and folder.resolve().is_relative_to(path)):
+            what = f"the workflow reads {path}, which its results would be mixed with"
+    if what:
+        raise InvalidWorkflow((Problem(("output_dir",), what, "choose another output_dir, or move that away"),))
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a run of ours has written, or begun to write, what is in the folder."""
+    found = (_read_json(folder / name) for name in (LOCK_FILE, RUN_FILE))
+    return any(isinstance(content, dict) and "olive_engine" in content for content in found)
+
+
+def _inputs(workflow: Workflow) -> Iterator[Path]:
+    """The user's own files and folders that a workflow reads."""
+    model, base = workflow.input_model, workflow.base_dir
+    if looks_local(model.model_path, base):
+        yield local_path(model.model_path, base).resolve()
+    if isinstance(model, HfModelConfig) and model.adapter_path:
+        yield local_path(model.adapter_path, base).resolve()
+    for config in workflow.data_configs:
+        with suppress(OSError):  # a file that is not there is told where it is read
+            yield from (path.resolve() for path in local_files(config, base).values())
 
 
 def output_dir(workflow: Workflow) -> Path:
@@ -110,7 +139,7 @@ def write_results(
 
 def write_run(workflow: Workflow, report: Mapping[str, JsonValue]) -> None:
     """Write ``run.json``."""
-    write_atomic(output_dir(workflow) / RUN_FILE, _pretty(dict(report)))
+    write_atomic(output_dir(workflow) / RUN_FILE, _pretty({"olive_engine": __version__, **report}))
 
 
 def _part(tree: Tree, target: Path, store: Store, systems: Mapping[str, System]) -> Path:
@@ -137,19 +166,28 @@ def _as_input_model(output: Manifest, folders: Mapping[str, Path]) -> dict[str, 
 
 def _remove_stale(root: Path, written: Mapping[str, JsonValue]) -> None:
     """Remove what an earlier run of ours wrote here and this one did not."""
+    lock = _read_json(root / LOCK_FILE)
+    before = lock.get("files") if isinstance(lock, dict) else None
+    for name, sha256 in before.items() if isinstance(before, dict) else ():
+        path = root / name
+        inside = path.resolve().is_relative_to(root.resolve())
+        if name not in written and inside and path.is_file() and file_digest(path) == sha256:  # else it was edited
+            path.unlink()
+
+
+def _read_json(path: Path) -> JsonValue:
+    """What a JSON file holds; None if it cannot be read."""
     try:
-        before = json.loads((root / LOCK_FILE).read_bytes())["files"]
-    except (OSError, ValueError, KeyError):  # nothing of ours, or not readable: then nothing is removed
-        return
-    for name in before:
-        if name not in written:
-            (root / name).unlink(missing_ok=True)
+        content: JsonValue = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return content
 
 
 def _lock(workflow: Workflow, plan: Plan, outcome: Outcome, written: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     return {
         "olive_engine": __version__,
-        "workflow": workflow.model_dump(mode="json"),
+        "workflow": _masked(workflow.model_dump(mode="json")),
         "input_model": plan.facts.input_identity,
         "data": dict(plan.facts.data_identity),
         "environments": {
@@ -161,5 +199,26 @@ def _lock(workflow: Workflow, plan: Plan, outcome: Outcome, written: Mapping[str
     }
 
 
+def _masked(workflow: dict[str, JsonValue]) -> JsonValue:
+    """The workflow without the values of environment variables, which may be secrets."""
+    shown: dict[str, JsonValue] = json.loads(json.dumps(workflow))
+    systems = shown.get("systems")
+    for entry in systems.values() if isinstance(systems, dict) else ():
+        options = entry.get("options") if isinstance(entry, dict) else None
+        variables = options.get("environment_variables") if isinstance(options, dict) else None
+        if isinstance(options, dict) and isinstance(variables, dict):
+            options["environment_variables"] = dict.fromkeys(variables, "(not shown)")
+    return shown
+
+
 def _pretty(value: JsonValue) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: JsonValue) -> JsonValue:
+    """The same with what JSON has no number for as text: "nan", "inf"."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

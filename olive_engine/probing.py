@@ -39,8 +39,12 @@ def probe(system: System, packages: Sequence[str], store: Store) -> Environment:
     job = Job(id=folder.name, kind="probe", items=(item,), resources=system.resources)
     write_atomic(folder / "job.json", job.model_dump_json())
     handle = system.submit(folder)
-    while (update := handle.poll()).state == "running":
-        time.sleep(POLL_INTERVAL)
+    try:
+        while (update := handle.poll()).state == "running":
+            time.sleep(POLL_INTERVAL)
+    except KeyboardInterrupt:
+        handle.stop()
+        raise
     if update.state == "lost":
         raise SystemUnavailable(f"{system.name}: {update.detail}")
     environment = handle.collect(fetch=False).environment

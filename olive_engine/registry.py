@@ -73,7 +73,11 @@ def _classes(kind: PluginKind, points: tuple[EntryPoint, ...]) -> Mapping[str, A
     """Load the tuples that entry points name; refuse what does not fit, naming plugin, member and fault."""
     found: dict[str, Any] = {}
     for point in points:
-        where, value = f"plugin {point.name!r} ({point.value})", point.load()
+        where = f"plugin {point.name!r} ({point.value})"
+        try:
+            value = point.load()
+        except Exception as error:
+            raise ImportError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
         if not isinstance(value, tuple):
             raise TypeError(f"{where}: expected a tuple of classes, found {value!r}")
         for cls in value:

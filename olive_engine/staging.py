@@ -7,7 +7,7 @@ from pathlib import Path
 
 from olive_engine.config.workflow import INPUT_MODEL
 from olive_engine.contracts import Item, Job, System
-from olive_engine.errors import SystemUnavailable
+from olive_engine.errors import StoreCorrupt, SystemUnavailable
 from olive_engine.graph import Node
 from olive_engine.job_run import input_folder
 from olive_engine.models import Manifest, Tree, tokenizer_part
@@ -74,6 +74,18 @@ class Staging:
             data=data,
         )
 
+    def changed(self, job: Job, node: Node) -> str:
+        """Which of the user's own files that a job read is no longer what its key says; empty: none."""
+        for manifest in job.models:
+            for tree in manifest.parts.values():
+                if is_local(tree.location) and (name := self._store.sources.difference(tree)):
+                    return name
+        planned = self._plan.facts.data_identity.get(node.name)
+        for name, path in self._plan.facts.data.get(node.name, {}).items():
+            if not (isinstance(planned, dict) and self._store.sources.entry(path).sha256 == planned.get(name)):
+                return str(path)
+        return ""
+
     def _check_source(self, node: Node, tree: Tree) -> None:
         """Refuse files that have changed since the plan was made: the key would not be theirs."""
         planned = self._plan.facts.data_identity[node.name]
@@ -90,10 +102,20 @@ class Staging:
         parts = {}
         for name, tree in manifest.parts.items():
             if tree.location and not is_local(tree.location) and not system.holds(tree):
-                parts[name] = bring(tree, self._store, self._systems)
+                parts[name] = self._brought(tree)
             else:
                 parts[name] = tree
         return manifest.model_copy(update={"parts": parts})
+
+    def _brought(self, tree: Tree) -> Tree:
+        """Fetch a tree; a record whose bytes arrive damaged is forgotten, so that a new plan computes it again."""
+        try:
+            return bring(tree, self._store, self._systems)
+        except StoreCorrupt:
+            for record in self._records.values():
+                if tree in record.trees:
+                    self._store.records.forget(record.key)
+            raise
 
     def relocated(self, node: Node, record: Record) -> Record:
         """The record with the parts that it only refers to where they are now: an input model may have moved."""

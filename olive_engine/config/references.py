@@ -14,6 +14,8 @@ from olive_engine.errors import ConfigPath
 from olive_engine.options import DataRef, marked
 
 _NAME = re.compile(NAME)
+RESERVED = ("model", "adapter", "evaluation", "model_config.json", "run.json", "workflow.lock.json")
+"""What a run writes into its output folder under names of its own (`olive_engine.outputs`; a test compares them)."""
 _KINDS = {"systems": "system", "evaluators": "evaluator", "passes": "pass", "data_configs": "data config"}
 
 
@@ -93,7 +95,11 @@ def _data_names(raw: JsonValue, findings: Findings) -> dict[str, int]:
 
 
 def _check_name(path: ConfigPath, name: str, findings: Findings) -> None:
-    if name == INPUT_MODEL and path[0] == "passes":
+    if name.lower() in RESERVED and path[0] == "passes":
+        findings.add(
+            path, f"the name `{name}` is taken: the output folder has files of that name", "choose another", at_key=True
+        )
+    elif name == INPUT_MODEL and path[0] == "passes":
         findings.add(
             path, f"the name `{INPUT_MODEL}` is taken: it means the model that the workflow starts from", at_key=True
         )

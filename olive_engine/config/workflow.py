@@ -13,7 +13,7 @@ from olive_engine.options import Options
 INPUT_MODEL = "input_model"
 """The name under which passes and evaluations refer to the model that the workflow starts from."""
 
-NAME = r"^[A-Za-z0-9_.\-]+$"
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$"
 """What names of passes, systems, evaluators, metrics and data configs may look like."""
 
 GoalType = Literal[

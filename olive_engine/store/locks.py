@@ -1,4 +1,4 @@
-"""One step, one computer: processes that share a cache wait for each other's steps.
+"""Locks between processes that share a cache: one for each step in the making, one for each run.
 
 Operating-system file locks, so that a dead owner's lock is free at once. `filelock` is imported when a lock is made: a
 plan makes none.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 
-class StepLock:
-    """The right to compute one step key."""
+class Lock:
+    """The right to do what the lock file stands for."""
 
     def __init__(self, path: Path) -> None:
         from filelock import FileLock
@@ -31,10 +31,3 @@ class StepLock:
     def release(self) -> None:
         """Give the lock back."""
         self._lock.release()
-
-    def is_held(self) -> bool:
-        """Whether somebody has the lock now."""
-        if self.try_acquire():
-            self.release()
-            return False
-        return True

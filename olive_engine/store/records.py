@@ -71,9 +71,13 @@ class Records:
 
     def save(self, record: Record) -> None:
         """Write a record, and remember it as the step's last."""
-        content = record.model_dump(mode="json")
+        content = json.loads(record.model_dump_json())  # not a number and infinity as the wire writes them
         _write(self._path(record.key), content)
         self.mark_last(record.kind, record.type, record.step, record.key)
+
+    def forget(self, key: str) -> None:
+        """Remove the record of that key."""
+        self._path(key).unlink(missing_ok=True)
 
     def mark_last(self, kind: str, type_: str, step: str, key: str) -> None:
         """Remember which key the step of that name had when it was last used."""
@@ -81,8 +85,10 @@ class Records:
 
     def last(self, kind: str, type_: str, step: str) -> Record | None:
         """The record that the step of that name used last, whatever its key."""
-        path = self._last(kind, type_, step)
-        return self.load(path.read_text()) if path.is_file() else None
+        try:
+            return self.load(self._last(kind, type_, step).read_text())
+        except (OSError, ValueError):  # none, or damaged: it is only a memory
+            return None
 
     def each(self) -> Iterator[tuple[Path, Record | None]]:
         """Every record file with its record; none where it is damaged."""
@@ -106,7 +112,7 @@ def _read(path: Path) -> Record | None:
         if raw["sha256"] != digest(raw["record"]):
             return None
         return Record.model_validate(raw["record"])
-    except FileNotFoundError:
+    except OSError:
         return None
     except (ValueError, KeyError, TypeError, ValidationError):  # torn, edited, or of another version: as good as none
         return None

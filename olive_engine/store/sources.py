@@ -31,7 +31,8 @@ class Sources:
         path = path.resolve()
         folder = path.parent if path.is_file() else path
         listed = [name for name in files_under(path) if names is None or name in names]
-        remembered = self._remembered(path)
+        index = self._index(path)
+        remembered = _remembered(index)
         found: dict[str, list[int | str]] = {}
         for name in listed:
             stamp = _stamp(folder / name)
@@ -42,8 +43,10 @@ class Sources:
                 found[name] = [*stamp, file_digest(folder / name)]
         now = time.time_ns()
         settled = {name: row for name, row in found.items() if now - int(row[1]) > SETTLED}
-        if settled != remembered and names is None:
-            write_atomic(self._index(path), json.dumps(settled))
+        if names is not None:  # what was not asked for stays remembered
+            settled = {name: row for name, row in remembered.items() if name not in found} | settled
+        if settled != remembered:
+            write_atomic(index, json.dumps(settled))
         files = {name: FileEntry(sha256=str(row[3]), size=int(row[0])) for name, row in found.items()}
         return Tree(files=files, location=folder.as_uri())
 
@@ -55,15 +58,25 @@ class Sources:
         """
         return next(iter(self.tree(file).files.values()))
 
+    def difference(self, tree: Tree) -> str:
+        """A file of a tree in a folder of the user's that is not, or no longer, what the tree says; empty: none."""
+        folder = local_folder(tree.location)
+        try:
+            now = self.tree(folder, frozenset(tree.files)).files
+        except OSError:
+            now = {}
+        return next((str(folder / name) for name, entry in tree.files.items() if now.get(name) != entry), "")
+
     def _index(self, path: Path) -> Path:
         return self._root / f"{digest(str(path))[:32]}.json"
 
-    def _remembered(self, path: Path) -> dict[str, list[int | str]]:
-        try:
-            raw = json.loads(self._index(path).read_bytes())
-        except (OSError, ValueError):  # a lost memory costs a re-read, nothing else
-            return {}
-        return raw if isinstance(raw, dict) else {}
+
+def _remembered(index: Path) -> dict[str, list[int | str]]:
+    try:
+        raw = json.loads(index.read_bytes())
+        return {str(name): [int(row[0]), int(row[1]), int(row[2]), str(row[3])] for name, row in raw.items()}
+    except (OSError, ValueError, AttributeError, TypeError, IndexError):
+        return {}  # a lost or damaged memory costs a re-read, nothing else
 
 
 def is_local(location: str) -> bool:

@@ -12,25 +12,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from olive_engine.digests import file_digest
-from olive_engine.errors import StoreCorrupt
+from olive_engine.errors import StoreCorrupt, SystemUnavailable
 from olive_engine.models import FileEntry, Tree
 from olive_engine.store.blobs import Blobs
 from olive_engine.store.files import remove_tree
-from olive_engine.store.locks import StepLock
+from olive_engine.store.locks import Lock
 from olive_engine.store.records import Record, Records
 from olive_engine.store.sources import Sources, is_local, local_folder
 
-STAGING_SECONDS = 3600.0
-"""How long a job folder may take to be filled before it counts as left behind."""
+LEFTOVERS = ("jobs", "state", "quarantine", "locks", "probes", "sources")
+"""Folders of which nothing is needed between runs, but time is saved by keeping it for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ class Store:
         into.mkdir(parents=True, exist_ok=True)
         if is_local(tree.location):
             folder = local_folder(tree.location)
-            for name, entry in tree.files.items():
+            if changed := self.sources.difference(tree):
+                raise FileNotFoundError(f"{changed} has gone or changed since the run began")
+            for name in tree.files:
                 source, target = folder / name, into / name
-                if not source.is_file() or source.stat().st_size != entry.size:
-                    raise FileNotFoundError(f"{source} has gone or changed since the run began")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(source)
         else:
@@ -144,9 +144,9 @@ class Store:
         """Where the answer of a probe of that environment is remembered."""
         return self.root / "probes" / f"{identity}.json"
 
-    def lock(self, key: str) -> StepLock:
+    def lock(self, key: str) -> Lock:
         """The lock of a step key."""
-        return StepLock(self.root / "locks" / f"{key}.lock")
+        return Lock(self.root / "locks" / f"{key}.lock")
 
     # --- housekeeping ---------------------------------------------------------------------------------------------
 
@@ -170,17 +170,35 @@ class Store:
                 damaged.append(path.stem)
         return damaged
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep `collect_garbage` away while a run reads and writes here."""
+        path = self.root / "runs" / f"{uuid.uuid4().hex}.lock"
+        lock = Lock(path)
+        lock.try_acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+            path.unlink(missing_ok=True)
+
     def collect_garbage(self, older_than: float, *, dry_run: bool = False) -> int:
         """Remove records not used for `older_than` seconds, then what no record refers to. Returns the bytes freed.
 
-        A step that another run is computing right now is safe: its files are in its job folder until it is recorded.
+        Raises:
+            SystemUnavailable: a run is using the cache: what it needs next cannot be told from here.
         """
+        for path in (self.root / "runs").glob("*.lock"):
+            lock = Lock(path)
+            if not lock.try_acquire():
+                raise SystemUnavailable(f"a run is using the cache {self.root}; clean up when it has ended")
+            lock.release()
+            path.unlink(missing_ok=True)  # its run was killed
         horizon = time.time() - older_than
         kept: set[str] = set()
         for path, record in self.records.each():
             if record is not None and path.stat().st_mtime >= horizon:
-                if record.output:
-                    kept |= {entry.sha256 for tree in record.output.parts.values() for entry in tree.files.values()}
+                kept |= {entry.sha256 for tree in record.trees for entry in tree.files.values()}
             elif not dry_run:
                 path.unlink()
         freed = 0
@@ -189,27 +207,18 @@ class Store:
                 freed += stat.st_size
                 if not dry_run:
                     self.blobs.remove(sha256)
-        for folder in ("jobs", "state", "quarantine"):
-            for path in (self.root / folder).glob("*"):
-                if path.stat().st_mtime < horizon and not dry_run and not _in_use(self, path):
-                    remove_tree(path)
+        if not dry_run:
+            for folder in LEFTOVERS:
+                for path in (self.root / folder).glob("*"):
+                    if path.stat().st_mtime <= horizon:
+                        remove_tree(path)
         return freed
 
     def touch(self, record: Record) -> None:
         """Mark a record as used now, for `collect_garbage`."""
         path = self.root / "records" / "by_key" / record.key[:2] / f"{record.key}.json"
-        os.utime(path)
+        try:
+            os.utime(path)
+        except FileNotFoundError:  # cleaned up since the plan was made; what it says is still true
+            self.records.save(record)
         self.records.mark_last(record.kind, record.type, record.step, record.key)
-
-
-def _in_use(store: Store, folder: Path) -> bool:
-    """Whether some run holds the lock of a step that this state or job folder belongs to."""
-    if folder.parent.name == "state":
-        return store.lock(folder.name).is_held()
-    if folder.parent.name != "jobs":
-        return False
-    try:
-        keys = [item["key"] for item in json.loads((folder / "job.json").read_bytes())["items"]]
-    except (OSError, ValueError, KeyError, TypeError):  # not written yet, or cut short when its run was killed
-        return time.time() - folder.stat().st_mtime < STAGING_SECONDS
-    return any(store.lock(key).is_held() for key in keys)

@@ -43,7 +43,7 @@ def test_a_damaged_intermediate_result_is_recomputed(make, project, harm, keep_s
     harm(blob_of(project, first, "scale"), keep_stamp=keep_stamp)
     changed = {**TUNE, "tune": {"type": "ToyTrain", "steps": 21}}
     again = run(make(changed))
-    assert "scale" in [*again.executed, *again.reused]
+    assert again.executed == ("scale", "tune", "merge")
     back = run(make())
     assert back.executed == ()
     assert tree_bytes(project / "output" / "model") == pristine

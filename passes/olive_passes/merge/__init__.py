@@ -14,6 +14,7 @@ class MergeAdapterWeights(Pass[MergeConfig, HfAdapterModel, HfModel]):
 
     type = "MergeAdapterWeights"
     requires = ("torch", "transformers", "peft", "safetensors")
+    shared = ("olive_engine.digests",)
 
     def run(self, model: HfAdapterModel, config: MergeConfig, context: PassContext) -> HfModel:  # noqa: ARG002 - no options
         """Write the merged model, in the base's precision and with the base's tokenizer."""
