@@ -251,7 +251,7 @@ class DataLoaderConfig(Options):
 class DataConfig(Options):
     """A named data set: where its rows are and how they become tokens."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.\-]+$", description="How passes and metrics refer to it.")
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", description="How passes and metrics refer to it.")
     type: Literal["HuggingfaceContainer", "DataContainer"] = Field(
         "HuggingfaceContainer", description="Kind of container; both kinds read the same sources."
     )
