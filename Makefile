@@ -39,8 +39,10 @@ setup: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "python3.11 is needed"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[cpu,dev]"
+	@echo "Installing torch into $(VENV) …"
+	@$(BIN)/pip install --quiet --constraint constraints.txt torch
+	@echo "Installing the rest into $(VENV), which takes a minute or two …"
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[cpu,dev]"
 	@touch $@
 
 clean:

@@ -150,15 +150,17 @@ def _misfits(workflow: Workflow, inputs: Mapping[str, tuple[str, ...]]) -> Itera
                     yield Problem(
                         ("passes", name),
                         f"{cls.type} takes {_article(wanted)}, but `{source}` gives {_article(given)}",
-                        _remedy(cls),
+                        _remedy(cls, wrong[0]),
                     )
 
 
-def _remedy(cls: type[AnyPass]) -> str:
+def _remedy(cls: type[AnyPass], given: type[Model]) -> str:
+    if given is OnnxModel:
+        return "an ONNX model cannot become another kind again; put this pass before the one that makes it"
     if HfAdapterModel in cls.accepts:
         return "put a pass that trains an adapter before it"
-    if HfModel in cls.accepts:
-        return "an adapter must be merged first (MergeAdapterWeights); an ONNX model cannot go back"
+    if given is HfAdapterModel:
+        return "put a pass that merges the adapter before it"
     return ""
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from olive_engine.config.data import DataConfig
+from olive_engine.config.findings import nearest
 from olive_engine.config.local_models import looks_local
 from olive_engine.config.workflow import HfModelConfig, Workflow
 from olive_engine.errors import InvalidWorkflow, Problem
@@ -99,9 +100,7 @@ def _commit(name: str, kind: str, revision: str | None, path: tuple[str | int, .
             reason = reason if online else str(error).partition("\n")[0]
     if not online:
         return ""
-    problem = Problem(
-        path,
-        f"`{name}` is no folder here, and the hub could not resolve it ({reason})",
-        "give a local path, or go online",
-    )
+    near = nearest(name, [each.name for each in Path.cwd().iterdir() if each.is_dir()])
+    hint = f"did you mean the folder `{near}`?" if near else "give a local path, or go online"
+    problem = Problem(path, f"`{name}` is no folder here, and the hub could not resolve it ({reason})", hint)
     raise InvalidWorkflow((problem,))

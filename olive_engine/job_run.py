@@ -7,16 +7,18 @@ import gc
 import json
 import os
 import random
+import shutil
 import sys
 import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from olive_engine import __version__, machine
 from olive_engine.config.data import DataConfig
@@ -38,6 +40,7 @@ from olive_engine.contracts import (
 from olive_engine.digests import file_digest, files_under
 from olive_engine.errors import Stopped, SystemUnavailable
 from olive_engine.models import Artifact, FileEntry, Manifest, Model, Tree, TrialState
+from olive_engine.options import Packable, marked
 from olive_engine.registry import find_metric, find_pass
 from olive_engine.store.sources import is_local, local_folder
 
@@ -120,12 +123,12 @@ class JobRun:
         self._told: dict[int, float] = {}
 
     def batches(self) -> Iterator[list[int]]:
-        """Which items run together: all of a pack, else one by one."""
+        """Which items run together: all where they can be one pack, else one by one."""
         indices = list(range(len(self._job.items)))
         if self._job.kind == "probe":
             return
         cls = find_pass(self._job.items[0].type) if self._job.kind == "pass" else None
-        if cls is not None and len(indices) > 1 and cls.has_packs():
+        if cls is not None and len(indices) > 1 and cls.has_packs() and _are_a_pack(cls, self._job.items):
             yield indices
         else:
             yield from ([index] for index in indices)
@@ -134,19 +137,32 @@ class JobRun:
         """Run items that go together; a failure is in its item's result."""
         started = time.perf_counter()
         items = [self._job.items[index] for index in indices]
+        if self._should_stop():
+            return [ItemResult(key=item.key, status="stopped") for item in items]
         try:
             _reset(self._job, items[0])
             contexts = [self._context(index) for index in indices]
             outcomes: Sequence[object] = self._outcomes(items, contexts)
         except Stopped:
             return [ItemResult(key=item.key, status="stopped") for item in items]
+        except SystemExit as error:
+            outcomes = [RuntimeError(f"the pass ended its process (exit {_exit_code(error)})")] * len(items)
         except Exception as error:  # noqa: BLE001 - whatever user code raises becomes the item's result
             outcomes = [error] * len(items)
+        if len(items) > 1 and outcomes and all(outcome is outcomes[0] for outcome in outcomes):
+            return self._alone(indices)  # the pack as a whole has failed; perhaps for the sake of one member
         seconds = (time.perf_counter() - started) / len(items)
         return [
             self._result(index, outcome, seconds, packed=len(indices) > 1)
             for index, outcome in zip(indices, outcomes, strict=True)
         ]
+
+    def _alone(self, indices: list[int]) -> list[ItemResult]:
+        """Run the members of a failed pack one by one, without what the pack has left."""
+        for index in indices:
+            shutil.rmtree(self._folder / "outputs" / str(index), ignore_errors=True)
+            self._metrics[index] = {}
+        return [result for index in indices for result in self.run([index])]
 
     def _outcomes(self, items: list[Item], contexts: list[PassContext]) -> Sequence[object]:
         if self._job.kind == "data":
@@ -161,7 +177,10 @@ class JobRun:
         model: Any = models if cls.takes_many else models[0]
         configs = [cls.config_type.model_validate(item.config) for item in items]
         if len(items) > 1:
-            return runner.run_pack(model, [PackItem(*pair) for pair in zip(configs, contexts, strict=True)])
+            outcomes = runner.run_pack(model, [PackItem(*pair) for pair in zip(configs, contexts, strict=True)])
+            if len(outcomes) != len(items):
+                raise ValueError(f"the pass gave {len(outcomes)} outcomes for a pack of {len(items)}")
+            return outcomes
         if items[0].segment is not None:
             return [runner.run_segment(model, configs[0], contexts[0])]
         return [runner.run(model, configs[0], contexts[0])]
@@ -196,6 +215,9 @@ class JobRun:
     def _artifact(self, manifest: Manifest, slot: str, index: int) -> Artifact:
         folders = {name: input_folder(self._folder, slot, index, name) for name in manifest.parts}
         for name, tree in manifest.parts.items():
+            if tree.files and not folders[name].exists():
+                missing = folders[name].relative_to(self._folder)
+                raise SystemUnavailable(f"the input {missing} is missing in the job folder {self._folder}")
             self._given[folders[name]] = tree
         return Artifact.from_manifest(manifest, folders)
 
@@ -204,7 +226,7 @@ class JobRun:
         folders = [self._folder / name / str(index) for name in ("outputs", "state", "scratch")]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-        here = machine.environment(())
+        here = machine.environment((), resources.device)
         state = self._artifact(item.state, f"items/{index}/initial_state", 0) if item.state else None
         return PassContext(
             out=folders[0],
@@ -216,10 +238,13 @@ class JobRun:
             data=self._data(item, index),
             resident=self._resident,
             report=lambda event: self._report(index, event),
-            should_stop=lambda: self._stop.is_set() or (self._folder / STOP_FILE).exists(),
+            should_stop=self._should_stop,
             segment=item.segment,
             initial_state=state if isinstance(state, TrialState) else None,
         )
+
+    def _should_stop(self) -> bool:
+        return self._stop.is_set() or (self._folder / STOP_FILE).exists()
 
     def _resident(self, key: Hashable, load: Callable[[], T]) -> T:
         """A resident by a key in which the folders of inputs count by their contents, not by this job's paths."""
@@ -240,6 +265,8 @@ class JobRun:
     def _result(self, index: int, outcome: object, seconds: float, *, packed: bool) -> ItemResult:
         item = self._job.items[index]
         output = None
+        if isinstance(outcome, Stopped):
+            return ItemResult(key=item.key, status="stopped")
         try:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -258,10 +285,10 @@ class JobRun:
 
     def _error(self, error: Exception) -> ItemError:
         """The failure in words that mean something outside this job: the user's own folders by their own paths."""
-        text = "".join(traceback.format_exception(error))
+        text = _writable("".join(traceback.format_exception(error)))
         if full := full_disk(error, self._folder):
             return ItemError(type=SystemUnavailable.__name__, message=full, traceback=text)
-        message = str(error).strip()
+        message = _writable(str(error).strip())
         for folder, tree in self._given.items():
             if is_local(tree.location):
                 message = message.replace(str(folder), str(local_folder(tree.location)))
@@ -274,33 +301,85 @@ class JobRun:
         out = self._folder / "outputs" / str(index)
         if not path.is_relative_to(out):
             raise ValueError(f"the output {path} is neither an input nor under the folder given for outputs")
-        files = {}
-        for name in files_under(path):
-            if (path / name).is_symlink():
-                raise ValueError(f"the output {path / name} is a link; outputs must be files of their own")
-            files[name] = FileEntry(sha256=file_digest(path / name), size=(path / name).stat().st_size)
+        if path.resolve() != out.resolve() / path.relative_to(out):
+            raise ValueError(f"the output {path} is reached through a link or `..`; outputs must be files of their own")
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"the output {path} is a file; outputs are folders")
+        for entry in path.rglob("*"):
+            if entry.is_symlink():
+                raise ValueError(f"the output {entry} is a link; outputs must be files of their own")
+        files = {name: _own_file(path / name) for name in files_under(path)}
         if not files:
             raise ValueError(f"the pass wrote nothing under {path.relative_to(self._folder)}")
         return Tree(files=files, location=f"job:{path.relative_to(self._folder).as_posix()}")
 
 
+def _own_file(path: Path) -> FileEntry:
+    """Describe a file of an output; one that shares its bytes with another name is made a file of its own first."""
+    if path.name != _writable(path.name):
+        raise ValueError(f"the name of the output {path.name!r} is not UTF-8")
+    if path.stat().st_nlink > 1:
+        temporary = path.with_name(f".{path.name}.copy")
+        shutil.copyfile(path, temporary)
+        temporary.replace(path)
+    return FileEntry(sha256=file_digest(path), size=path.stat().st_size)
+
+
+def _are_a_pack(cls: type[AnyPass], items: Sequence[Item]) -> bool:
+    """Whether the items differ in packable options only."""
+    packable = {name for name, _ in marked(cls.config_type, Packable)}
+    fixed = []
+    for item in items:
+        try:
+            config = cls.config_type.model_validate(item.config).model_dump(mode="json")
+        except ValidationError:
+            return False  # it fails alone, with its own message
+        fixed.append({name: value for name, value in _flat(config) if name not in packable})
+    return len({item.type for item in items}) == 1 and all(one == fixed[0] for one in fixed)
+
+
+def _flat(config: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _exit_code(error: SystemExit) -> int:
+    """The exit code that a process gets from this: nothing is 0, a text is 1."""
+    return error.code if isinstance(error.code, int) else int(error.code is not None)
+
+
+def _writable(text: str) -> str:
+    """The text without lone surrogates (undecodable bytes of file names), which JSON cannot carry."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _reset(job: Job, item: Item) -> None:
     """Make a warm worker's job start as a fresh one would: random numbers, threads, default dtype, gradients on."""
     random.seed(item.seed)
-    cls: type[AnyPass] | None = find_pass(item.type) if job.kind == "pass" else None
-    metric = find_metric(item.type) if job.kind == "evaluate" else None
-    requires: tuple[str, ...] = cls.requires if cls else metric.requires if metric else ()
-    if "torch" in requires or "torch" in sys.modules:
+    requires = _requires(job, item)
+    if {"torch", "transformers"} & requires or "torch" in sys.modules:
         import torch
 
         torch.set_num_threads(job.resources.threads)
         torch.manual_seed(item.seed)
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
-    if "numpy" in sys.modules:
+    # All that passes require draws from numpy's global generator; imported later, it would seed itself from the clock.
+    if (requires and find_spec("numpy")) or "numpy" in sys.modules:
         import numpy as np
 
-        np.random.seed(item.seed % 2**32)  # libraries draw from the global generator
+        np.random.seed(item.seed % 2**32)
+
+
+def _requires(job: Job, item: Item) -> set[str]:
+    """The distributions that an item's work declares."""
+    if job.kind == "data":
+        return {"numpy"}
+    found = find_pass(item.type) if job.kind == "pass" else find_metric(item.type)
+    return {name for names in (found.requires if found else ()) for name in names.split("|")}
 
 
 def full_disk(error: Exception, folder: Path) -> str:

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -49,12 +49,14 @@ class Worker:
             OSError: the result cannot be written.
         """
         self._stop.clear()
+        folder = folder.absolute()  # whatever a pass makes the working directory
         job = read_job(folder)
         with (folder / "events.jsonl").open("a", encoding="utf-8") as events:
             run = JobRun(job, folder, self._residents, self._stop, lambda line: self._emit(line, events))
             result = Result(id=job.id, items=(), environment=_probe(job))
             for batch in run.batches():
-                items = (*result.items, *run.run(batch))
+                with _surroundings_kept():
+                    items = (*result.items, *run.run(batch))
                 result = result.model_copy(update={"items": items, "peak_memory": machine.peak_memory()})
                 _write_result(folder, result)
         if not result.items:
@@ -98,11 +100,39 @@ def _own_stdout() -> Iterator[TextIO]:
         yield output
 
 
-def _serve(worker: Worker, output: TextIO) -> None:
+@contextmanager
+def _own_stdin() -> Iterator[TextIO]:
+    """Keep standard input for our commands; passes and the programs that they start find theirs empty."""
+    with os.fdopen(os.dup(0), encoding="utf-8") as commands:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        yield commands
+
+
+@contextmanager
+def _surroundings_kept() -> Iterator[None]:
+    """Undo what a pass does to the working directory and the environment variables, which the next would inherit."""
+    folder = None
+    with suppress(FileNotFoundError):  # someone has deleted it
+        folder = Path.cwd()
+    variables = dict(os.environ)
+    try:
+        yield
+    finally:
+        if folder is not None:
+            with suppress(FileNotFoundError):
+                os.chdir(folder)
+        for name in os.environ.keys() - variables.keys():
+            del os.environ[name]
+        os.environ.update({name: value for name, value in variables.items() if os.environ.get(name) != value})
+
+
+def _serve(worker: Worker, commands: TextIO, output: TextIO) -> None:
     folders: queue.Queue[str] = queue.Queue()
 
     def listen() -> None:
-        for line in sys.stdin:
+        for line in commands:
             if line.strip() == STOP_LINE:
                 worker.stop()
             elif line.strip():
@@ -130,7 +160,8 @@ def main(arguments: Sequence[str]) -> int:
         worker = Worker(output)
         try:
             if list(arguments) == ["--serve"]:
-                _serve(worker, output)
+                with _own_stdin() as commands:
+                    _serve(worker, commands, output)
             signal.signal(signal.SIGTERM, lambda *_: worker.stop())
             _run(worker, Path(arguments[0]))
         except (SystemUnavailable, OSError) as error:

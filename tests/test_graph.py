@@ -60,8 +60,9 @@ def test_a_merge_of_what_is_no_adapter_is_refused(graph):
 
 def test_an_adapter_where_a_whole_model_is_wanted_is_refused(graph):
     (told,) = refusal(graph, {"train": TRAIN, "scale": SCALE})
-    assert told.startswith(
-        "passes.scale: ToyScale takes an HfModel, but `train` gives an HfAdapterModel; an adapter must"
+    assert told == (
+        "passes.scale: ToyScale takes an HfModel, but `train` gives an HfAdapterModel; "
+        "put a pass that merges the adapter before it"
     )
 
 

@@ -76,6 +76,8 @@ class Findings:
         absent = [each for each in valid if each not in written]
         near, twin = nearest(name, absent), nearest(name, valid)
         hint = f"did you mean `{near}`?" if near else known(valid, f"{noun}s here")
+        if twin is not None and twin in written:  # the nearest of all is written: another is no good guess
+            near, hint = None, ""
         if near is None and twin is not None:
             hint = f"did you mean `{twin}`, which is there already?"
         self.add(path, f"unknown {noun} `{name}`", hint, at_key=True)

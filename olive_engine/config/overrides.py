@@ -46,6 +46,10 @@ def apply_override(root: Node, override: str) -> Node:
     return root
 
 
+NAMED = {"passes": "pass", "systems": "system", "evaluators": "evaluator"}
+"""Where the keys are the user's own names: to set an option of one that is not there is a slip."""
+
+
 def _parts(path: str) -> list[str | int] | None:
     """``a.b[0].c`` -> a, b, 0, c; None if it is not of that form."""
     parts: list[str | int] = []
@@ -69,6 +73,10 @@ def _step(node: Node, parts: list[str | int], path: ConfigPath, text: Text) -> t
             joined = ".".join(str(part) for part in parts[:length])
             if joined in node.value:
                 return joined, parts[length:]
+        if len(path) == 1 and path[0] in NAMED and head not in node.value and len(parts) > 1 and parts[1] != "type":
+            near = nearest(head, node.value)
+            hint = f"did you mean `{near}`?" if near else f"there are {', '.join(node.value)}"
+            raise _invalid(text, path, f"no {NAMED[path[0]]} is called {head!r}", hint)
         return head, parts[1:]
     if isinstance(node.value, tuple):
         if isinstance(head, int):

@@ -81,6 +81,8 @@ class DetachedSystem(System):
         for index, item in enumerate(described.items):
             for option, manifest in item.data.items():
                 self._lay(there, f"items/{index}/{option}", 0, manifest)
+            if item.state:
+                self._lay(there, f"items/{index}/initial_state", 0, item.state)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "olive_engine.worker", str(there)],
             cwd=self._root,

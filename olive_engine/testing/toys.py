@@ -131,6 +131,8 @@ class ToyTrain(Pass[ToyTrainConfig, HfModel, HfAdapterModel]):
             return self.run(model, config, context)
         start = context.initial_state
         state = _load(start.state_path / "state.json") if start else None
+        if start and state is None:
+            raise ValueError(f"there is no state.json in the state {start.state_path}")
         until = math.ceil(config.steps * context.segment.until)
         state = _train(model, config, context, state or _fresh(model, context.seed), until)
         if context.segment.until == 1.0:
@@ -147,7 +149,7 @@ class ToyTrain(Pass[ToyTrainConfig, HfModel, HfAdapterModel]):
         for item in items:
             try:
                 outcomes.append(self.run_segment(model, item.config, item.context))
-            except ValueError as error:
+            except (ValueError, Stopped) as error:
                 outcomes.append(error)
         return outcomes
 

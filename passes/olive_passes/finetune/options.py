@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from olive_engine.options import DataRef, Options, Packable
 
@@ -105,6 +105,12 @@ class TrainingArgs(Options):
         None, ge=0, lt=2**32, description="Of the order of the rows; none: the same as seed."
     )
 
+    @model_validator(mode="after")
+    def _evaluates(self) -> TrainingArgs:
+        if self.eval_steps is not None and self.eval_strategy != "steps":
+            raise ValueError(f"eval_steps needs eval_strategy: steps; it is {self.eval_strategy!r}")
+        return self
+
     def warmup(self, total_steps: int) -> int:
         """The steps of the warm-up in a training of `total_steps`."""
         return self.warmup_steps or math.ceil(total_steps * self.warmup_ratio)
@@ -151,3 +157,11 @@ class LoRAConfig(Options):
         None, description="The data config with the rows on which the loss is measured."
     )
     training_args: TrainingArgs = Field(TrainingArgs(), description="How the adapters are trained.")
+
+    @model_validator(mode="after")
+    def _has_rows_to_evaluate(self) -> LoRAConfig:
+        if self.training_args.eval_strategy != "no" and self.eval_data_config is None:
+            raise ValueError(
+                f"training_args.eval_strategy is {self.training_args.eval_strategy!r}, which needs an eval_data_config"
+            )
+        return self
