@@ -100,14 +100,16 @@ def _own_stdout() -> Iterator[TextIO]:
         yield output
 
 
-@contextmanager
-def _own_stdin() -> Iterator[TextIO]:
-    """Keep standard input for our commands; passes and the programs that they start find theirs empty."""
-    with os.fdopen(os.dup(0), encoding="utf-8") as commands:
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
-        yield commands
+def _own_stdin() -> TextIO:
+    """Keep standard input for our commands; passes and the programs that they start find theirs empty.
+
+    It is never closed: a thread waits for the next line until the process ends.
+    """
+    commands = os.fdopen(os.dup(0), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return commands
 
 
 @contextmanager
@@ -160,8 +162,7 @@ def main(arguments: Sequence[str]) -> int:
         worker = Worker(output)
         try:
             if list(arguments) == ["--serve"]:
-                with _own_stdin() as commands:
-                    _serve(worker, commands, output)
+                _serve(worker, _own_stdin(), output)
             signal.signal(signal.SIGTERM, lambda *_: worker.stop())
             _run(worker, Path(arguments[0]))
         except (SystemUnavailable, OSError) as error:

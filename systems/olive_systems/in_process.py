@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from olive_engine import machine
@@ -42,12 +45,12 @@ class InProcess(System):
 
     def environment(self, packages: Sequence[str]) -> Environment:
         """This interpreter's packages and this machine's device, as configured."""
-        found = machine.environment(packages)
-        return found.model_copy(update={"device": self._resources.device})
+        return machine.environment(packages, self._resources.device)
 
     def submit(self, job: Path) -> _Handle:
-        """Run the job."""
-        self._worker.run(job)
+        """Run the job; what it prints goes to standard error, as a worker's does."""
+        with redirect_stdout(sys.stderr), _globals_kept():
+            self._worker.run(job)
         return _Handle(job)
 
 
@@ -65,3 +68,26 @@ class _Handle:
 
     def collect(self, *, fetch: bool) -> Result:  # noqa: ARG002 - outputs are in the job folder anyway
         return read_result(self._job)
+
+
+@contextmanager
+def _globals_kept() -> Iterator[None]:
+    """Give the caller back the random states and torch settings that a job starts by resetting."""
+    numbers = random.getstate()
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy:
+        drawn = numpy.random.get_state()
+    if torch:
+        state, threads = torch.get_rng_state(), torch.get_num_threads()
+        dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    try:
+        yield
+    finally:
+        random.setstate(numbers)
+        if numpy:
+            numpy.random.set_state(drawn)
+        if torch:
+            torch.set_rng_state(state)
+            torch.set_num_threads(threads)
+            torch.set_default_dtype(dtype)
+            torch.set_grad_enabled(gradients)

@@ -36,6 +36,11 @@ STOP_GRACE = 5.0
 LOG_LINES = 50
 """Lines of a worker's standard error that are kept for a failure's message."""
 DEFAULT_WORKERS = 2
+REFUSED_VARIABLES = {
+    **dict.fromkeys(("PYTHONPATH", "PYTHONHOME"), "install the packages where the engine runs"),
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "use `threads`"),
+}
+"""What `environment_variables` may not set, for the result would depend on what no key knows -> what to do instead."""
 
 
 class Accelerator(Options):
@@ -59,6 +64,14 @@ class LocalSystemConfig(Options):
         "equal threads.",
     )
     environment_variables: dict[str, str] = Field({}, description="Set for the workers, over this process's own.")
+
+    @field_validator("environment_variables")
+    @classmethod
+    def _not_ours(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if instead := REFUSED_VARIABLES.get(name):
+                raise ValueError(f"{name} cannot be set for workers; {instead} instead")
+        return value
 
     @field_validator("accelerators", mode="before")
     @classmethod
@@ -101,8 +114,7 @@ class LocalSystem(System):
 
     def environment(self, packages: Sequence[str]) -> Environment:
         """This interpreter's packages and this machine's device, as configured."""
-        found = machine.environment(packages)
-        return found.model_copy(update={"device": self._resources.device})
+        return machine.environment(packages, self._resources.device)
 
     def submit(self, job: Path) -> LocalHandle:
         """Hand the job to an idle worker, or start one."""
@@ -134,6 +146,8 @@ class LocalSystem(System):
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "PYTHONUNBUFFERED": "1",
+            "PYTHONUTF8": "1",
+            "PYTHONIOENCODING": "utf-8",
             **self._options.environment_variables,
         }
 
@@ -183,7 +197,7 @@ def read_result(job: Path) -> Result:
 
 
 class _Process:
-    """One warm worker."""
+    """One warm worker, the leader of a process group in which all that its passes start lives."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -199,68 +213,103 @@ class _Process:
         )
         self._handle: LocalHandle | None = None
         self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._lock = threading.Lock()
+        self._dead = threading.Event()  # the leader has ended; its last words may still be unread
+        self._gone = False  # and they are read: whoever asks now gets no answer any more
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_lines, self._read_log)]
-        for reader in self._readers:
-            reader.start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        for thread in (*self._readers, self._watcher):
+            thread.start()
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return not self._dead.is_set()
 
     @property
     def idle(self) -> bool:
         return self._handle is None
 
     def start(self, job: Path) -> LocalHandle:
-        self._handle = handle = LocalHandle(job, self)
-        self._log.clear()
+        handle = LocalHandle(job, self)
+        with self._lock:
+            if self._gone:
+                self._lose(handle)
+                return handle
+            self._handle = handle
+            self._log.clear()
         self.say(str(job))
         return handle
 
     def say(self, line: str) -> None:
-        """Send a line; a worker that has just died is noticed by its reader."""
+        """Send a line; that a worker has just died is noticed by its watcher."""
         with suppress(BrokenPipeError):
             print(line, file=self._process.stdin, flush=True)
 
     def kill(self) -> None:
-        if not hasattr(os, "killpg"):  # Windows
-            self._process.kill()
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if not self._dead.is_set():
+            self._kill_group()
 
     def close(self) -> None:
         if self._process.stdin:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
-        try:
-            self._process.wait(STOP_GRACE)
-        except subprocess.TimeoutExpired:
+        if not self._dead.wait(STOP_GRACE):
             self.kill()
-            self._process.wait()
-        for reader in self._readers:
-            reader.join(STOP_GRACE)
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream:
+        self._watcher.join()
+        for reader, stream in zip(self._readers, (self._process.stdout, self._process.stderr), strict=True):
+            # A stream that a process outside the group still holds open cannot be closed under its reader.
+            if stream and not reader.is_alive():
                 stream.close()
 
-    def _read_lines(self) -> None:
-        for line in self._process.stdout or ():
-            handle = self._handle
-            if handle is None:
-                continue
-            if line.startswith(EVENT_PREFIX):
-                handle.events.append(EVENT_LINE.validate_json(line.removeprefix(EVENT_PREFIX)))
-            elif line.startswith(DONE_PREFIX):
-                self._handle = None
-                handle.log.extend(self._log)
-                handle.finished.set()
+    def _watch(self) -> None:
+        """Wait for the worker's end, end what it has left behind, and settle its job."""
+        if hasattr(os, "waitid"):
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # its number stays taken until `wait`
+            self._kill_group()  # a child that holds the pipes would keep their readers waiting
         self._process.wait()
-        self._readers[1].join(STOP_GRACE)  # its last words say why
-        if handle := self._handle:
-            handle.log.extend(self._log)
-            handle.lost = _death(self._process.returncode, self._log)
-            self._handle = None
+        self._dead.set()
+        for reader in self._readers:
+            reader.join(STOP_GRACE)  # the last words say why
+        with self._lock:
+            self._gone = True
+            handle, self._handle = self._handle, None
+        if handle:
+            self._lose(handle)
+
+    def _lose(self, handle: LocalHandle) -> None:
+        log = tuple(self._log)
+        handle.log.extend(log)
+        handle.lost = _death(self._process.returncode, log)
+        handle.finished.set()
+
+    def _kill_group(self) -> None:
+        if not hasattr(os, "killpg"):  # Windows
+            self._process.kill()
+            return
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says so of a zombie
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _read_lines(self) -> None:
+        try:
+            for line in self._process.stdout or ():
+                self._hear(line)
+        finally:
+            if not self._dead.wait(STOP_GRACE):
+                self.kill()  # nothing that it says would be heard
+
+    def _hear(self, line: str) -> None:
+        handle = self._handle
+        if handle is None:
+            return
+        if line.startswith(EVENT_PREFIX):
+            try:
+                handle.events.append(EVENT_LINE.validate_json(line.removeprefix(EVENT_PREFIX)))
+            except ValueError:
+                self._log.append(line.rstrip())
+        elif line.startswith(DONE_PREFIX):
+            with self._lock:
+                self._handle = None
+            handle.log.extend(tuple(self._log))
             handle.finished.set()
 
     def _read_log(self) -> None:
@@ -273,8 +322,10 @@ def _death(code: int, log: Sequence[str]) -> str:
     if code == -signal.SIGKILL:
         return "its worker was killed (signal 9), as the operating system does when memory runs out"
     if code < 0:
-        return f"its worker was killed by signal {-code} ({signal.Signals(-code).name})"
+        return f"its worker was killed by signal {-code} ({signal.strsignal(-code) or 'unknown'})"
     if last := next((line for line in reversed(log) if line.startswith("olive worker:")), ""):
         return last.removeprefix("olive worker: ")
+    if fatal := next((line for line in log if line.startswith("Fatal Python error")), ""):
+        return f"its worker ended with exit code {code} before the result was written: {fatal}"
     raised = f": {log[-1]}" if any(line.startswith("Traceback (most recent call") for line in log) else ""
     return f"its worker ended with exit code {code} before the result was written{raised}"
