@@ -157,6 +157,8 @@ def _ingredients(node: Node, facts: Facts, before: Mapping[str, Step]) -> dict[s
             for name in facts.requires[kind_type]
         },
     }
+    if environment and environment.variables:
+        ingredients["variables"] = environment.variables
     if node.kind == "data":
         ingredients["config"] = node.config.model_dump(mode="json")
         ingredients["source"] = facts.data_identity[node.name]

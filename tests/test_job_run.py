@@ -1,12 +1,16 @@
 """What a warm worker keeps between jobs, and what it does not."""
 
+import os
+import sys
 from pathlib import Path
+
+import pytest
 
 from olive_engine.contracts import Pass, PassContext
 from olive_engine.job_run import Residents
 from olive_engine.models import HfModel
 from olive_engine.options import Options
-from olive_engine.testing.harness import Trial, run_pass
+from olive_engine.testing.harness import Trial, run_pass, write_job
 from olive_engine.testing.toys import build_toy_model
 from olive_engine.worker import Worker
 
@@ -66,3 +70,93 @@ def test_a_large_worker_keeps_no_second_model(monkeypatch):
     for key in ("a", "b", "a"):
         residents.get(key, lambda key=key: made.append(key))
     assert made == ["a", "b", "a"]
+
+
+class HowOptions(Options):
+    """How to go wrong."""
+
+    how: str
+
+
+class Wrong(Pass[HowOptions, HfModel, HfModel]):
+    """Goes wrong."""
+
+    type = "Wrong"
+
+    def run(self, model: HfModel, config: HowOptions, context: PassContext) -> HfModel:
+        out = context.out / "model"
+        if config.how == "link":
+            out.symlink_to(model.model_path.resolve())
+        if config.how == "dots":
+            return HfModel(model_path=context.out / ".." / ".." / "job.json")
+        if config.how == "inner":
+            build_toy_model(out)
+            (out / "more").symlink_to(model.model_path.resolve())
+        if config.how == "hard":
+            out.mkdir()
+            for path in model.model_path.iterdir():
+                os.link(path.resolve(), out / path.name)
+        if config.how == "exit":
+            sys.exit(0)
+        if config.how == "surrogate":
+            raise ValueError("bad \udcff name")
+        return HfModel(model_path=out)
+
+
+def go_wrong(tmp_path, monkeypatch, how):
+    monkeypatch.setattr("olive_engine.job_run.find_pass", lambda name: Wrong)
+    model = build_toy_model(tmp_path / "model")
+    return run_pass(tmp_path, "Wrong", [Trial({"how": how})], [model])
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("link", "reached through a link"),
+        ("dots", "reached through a link or `..`"),
+        ("inner", "more is a link"),
+        ("exit", "the pass ended its process (exit 0)"),
+        ("surrogate", "bad ? name"),
+    ],
+)
+def test_what_a_pass_may_not_do_is_its_failure(tmp_path, monkeypatch, how, message):
+    _, (result,) = go_wrong(tmp_path, monkeypatch, how)
+    assert result.error is not None
+    assert message in result.error.message
+
+
+def test_a_hard_linked_output_becomes_a_file_of_its_own(tmp_path, monkeypatch):
+    folder, (result,) = go_wrong(tmp_path, monkeypatch, "hard")
+    assert result.status == "done"
+    assert {path.stat().st_nlink for path in (folder / "outputs/0/model").iterdir()} == {1}
+    assert {path.stat().st_nlink for path in (tmp_path / "model").iterdir()} == {1}
+
+
+def test_a_missing_input_is_named(tmp_path):
+    job = write_job(tmp_path, "ToyScale", [Trial({})], [build_toy_model(tmp_path / "model")])
+    (job / "inputs/models/0/model_path").unlink()
+    (result,) = Worker(None).run(job).items
+    assert result.error is not None
+    assert "inputs/models/0/model_path is missing" in result.error.message
+
+
+def test_a_job_that_was_stopped_before_it_began_does_not_run(tmp_path):
+    job = write_job(tmp_path, "ToyScale", [Trial({})], [build_toy_model(tmp_path / "model")])
+    (job / "stop").touch()
+    assert [item.status for item in Worker(None).run(job).items] == ["stopped"]
+
+
+def test_items_that_differ_in_other_options_are_no_pack(tmp_path):
+    trials = [Trial({"save_steps": 1}), Trial({"save_steps": 2})]
+    _, items = run_pass(tmp_path, "ToyTrain", trials, [build_toy_model(tmp_path / "model")])
+    assert [(item.status, item.packed) for item in items] == [("done", False)] * 2
+
+
+def test_the_members_of_a_failed_pack_run_alone(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no pack today")
+
+    monkeypatch.setattr("olive_engine.testing.toys.ToyTrain.run_pack", fail)
+    trials = [Trial({"rank": 1}), Trial({"rank": 9})]
+    _, items = run_pass(tmp_path, "ToyTrain", trials, [build_toy_model(tmp_path / "model")])
+    assert [(item.status, item.packed) for item in items] == [("done", False), ("failed", False)]

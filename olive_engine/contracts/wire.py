@@ -135,6 +135,7 @@ class Environment(Wire):
     machine: str = Field(description="Identity of the machine, for timing metrics.")
     device: Literal["cpu", "gpu", "npu"] = "cpu"
     bf16: bool = Field(False, description="Whether bfloat16 is fast there.")
+    variables: str = Field("", description="Digest of the environment variables that the system sets for its workers.")
     packages: dict[str, str] = Field({}, description="Versions of the distributions asked for; absent: not installed.")
 
 

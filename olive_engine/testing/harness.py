@@ -23,7 +23,8 @@ class Trial:
     config: Mapping[str, JsonValue]
     seed: int = 0
     segment: Segment | None = None
-    state: Artifact | None = None
+    state: Artifact | Manifest | None = None
+    """Where the segment starts; a manifest is one that the system under test holds itself."""
 
 
 def tree_of(folder: Path) -> Tree:
@@ -56,7 +57,7 @@ def write_job(
             seed=trial.seed,
             data=datasets,
             segment=trial.segment,
-            state=trial.state.to_manifest(tree_of) if trial.state else None,
+            state=trial.state.to_manifest(tree_of) if isinstance(trial.state, Artifact) else trial.state,
         )
         for index, trial in enumerate(trials)
     )
@@ -67,7 +68,7 @@ def write_job(
     for index, trial in enumerate(trials):
         for option, artifact in (data or {}).items():
             _link(folder, f"items/{index}/{option}", 0, artifact)
-        if trial.state:
+        if isinstance(trial.state, Artifact):
             _link(folder, f"items/{index}/initial_state", 0, trial.state)
     (folder / "job.json").write_text(job.model_dump_json())
     return folder

@@ -10,6 +10,7 @@ class TestMyPass(PassConformance):
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,10 +20,11 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from olive_engine.contracts import AnyPass, ItemResult, Segment
+from olive_engine.contracts import EVENT_LINE, AnyPass, ItemResult, Progress, Segment
 from olive_engine.models import Artifact, TrialState
 from olive_engine.options import Packable, marked
 from olive_engine.testing.harness import Trial, manifest_of, output_of, run_pass, tree_of
+from olive_engine.testing.toys import build_toy_model
 from olive_engine.worker import Worker
 
 HEAVY = ("torch", "transformers", "peft", "datasets", "onnx", "onnxruntime", "onnxruntime_genai", "numpy", "networkx")
@@ -90,6 +92,10 @@ class PassConformance:
         first = manifest_of(self._run(case, tmp_path, worker)[1][0])
         if case.other_config is not None:
             run_pass(tmp_path, case.pass_class.type, [Trial(case.other_config, 7)], case.models, case.data, worker)
+        place, variables = Path.cwd(), dict(os.environ)
+        nasty = [build_toy_model(tmp_path / "nasty")]
+        manifest_of(run_pass(tmp_path, "ToyScale", [Trial({"misbehave": "disturb"})], nasty, worker=worker)[1][0])
+        assert (Path.cwd(), dict(os.environ)) == (place, variables), "the next job finds what the last one left"
         second = manifest_of(self._run(case, tmp_path, worker)[1][0])
         assert second.digest == first.digest
 
@@ -123,7 +129,11 @@ class PassConformance:
         folder, (half,) = self._run(case, tmp_path, segment=Segment(until=0.5))
         state = output_of(folder, half)
         assert isinstance(state, TrialState)
-        _, (rest,) = self._run(case, tmp_path, segment=Segment(until=1.0), state=state)
+        folder, (rest,) = self._run(case, tmp_path, segment=Segment(until=1.0), state=state)
+        lines = [EVENT_LINE.validate_json(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+        first = next((line.event for line in lines if isinstance(line.event, Progress)), None)
+        assert first is not None, "the segment reports no progress"
+        assert 2 * first.step > first.total, "the second half begins anew"
         assert manifest_of(rest).digest == whole.digest
 
     def test_pack_equals_solo_runs(self, case: PassCase, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from olive_engine.contracts import EventLine, Handle, Metrics, Progress, System, Update
+from olive_engine.contracts import EventLine, Handle, Metrics, Progress, Segment, System, Update
 from olive_engine.errors import SystemUnavailable
-from olive_engine.testing.harness import Trial, manifest_of, run_pass, tree_of, write_job
+from olive_engine.testing.harness import Trial, manifest_of, output_of, run_pass, tree_of, write_job
 from olive_engine.testing.toys import build_toy_model
 
 PATIENCE = 60.0
@@ -70,6 +70,20 @@ class SystemConformance:
         (result,) = handle.collect(fetch=True).items
         tree = manifest_of(result).parts["model_path"]
         assert tree_of(job / "outputs" / "0" / "model").files == tree.files
+
+    def test_a_segment_goes_on_where_the_last_one_ended(self, system: System, tmp_path: Path) -> None:
+        """Half, then the rest from the state where the system left it: the bytes of a whole run."""
+        model = build_toy_model(tmp_path / "model", (1.0, -2.0, 0.5))
+        whole = manifest_of(run_pass(tmp_path / "here", "ToyTrain", [Trial({"steps": 8}, 3)], [model])[1][0])
+        job = write_job(tmp_path, "ToyTrain", [Trial({"steps": 8}, 3, Segment(until=0.5))], [model])
+        handle = system.submit(job)
+        assert wait(handle).state == "done"
+        (half,) = handle.collect(fetch=False).items
+        state = manifest_of(half) if system.capabilities.keeps_outputs else output_of(job, half)
+        rest = write_job(tmp_path, "ToyTrain", [Trial({"steps": 8}, 3, Segment(until=1.0), state)], [model])
+        handle = system.submit(rest)
+        assert wait(handle).state == "done"
+        assert manifest_of(handle.collect(fetch=True).items[0]).digest == whole.digest
 
     def test_outputs_left_there_can_be_fetched(self, system: System, tmp_path: Path) -> None:
         """A system that keeps outputs holds them and brings them; any other gives them at once."""

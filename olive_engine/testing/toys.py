@@ -51,7 +51,7 @@ class ToyScaleConfig(Options):
 
     factor: float = Field(2.0, gt=0, description="What every number is multiplied by.")
     seconds: float = Field(0.0, ge=0, description="How long to take.")
-    misbehave: Literal["", "raise", "exit", "kill", "write nothing"] = Field("", description="How to fail.")
+    misbehave: Literal["", "raise", "exit", "kill", "write nothing", "disturb"] = Field("", description="How to fail.")
 
 
 class ToyScale(Pass[ToyScaleConfig, HfModel, HfModel]):
@@ -72,6 +72,10 @@ class ToyScale(Pass[ToyScaleConfig, HfModel, HfModel]):
             os._exit(3)
         if config.misbehave == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if config.misbehave == "disturb":
+            os.chdir(context.scratch)
+            os.environ["OLIVE_TOY_DISTURBED"] = "1"
+            random.seed(99)
         if config.misbehave == "write nothing":
             return HfModel(model_path=context.out / "model")
         numbers = [number * config.factor for number in read_numbers(model.model_path)]

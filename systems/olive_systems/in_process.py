@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 
 from olive_engine import machine
@@ -73,21 +73,13 @@ class _Handle:
 @contextmanager
 def _globals_kept() -> Iterator[None]:
     """Give the caller back the random states and torch settings that a job starts by resetting."""
-    numbers = random.getstate()
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    if numpy:
-        drawn = numpy.random.get_state()
-    if torch:
-        state, threads = torch.get_rng_state(), torch.get_num_threads()
-        dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
-    try:
+    with ExitStack() as after:
+        after.callback(random.setstate, random.getstate())
+        if numpy := sys.modules.get("numpy"):
+            after.callback(numpy.random.set_state, numpy.random.get_state())
+        if torch := sys.modules.get("torch"):
+            after.callback(torch.set_rng_state, torch.get_rng_state())
+            after.callback(torch.set_num_threads, torch.get_num_threads())
+            after.callback(torch.set_default_dtype, torch.get_default_dtype())
+            after.callback(torch.set_grad_enabled, torch.is_grad_enabled())
         yield
-    finally:
-        random.setstate(numbers)
-        if numpy:
-            numpy.random.set_state(drawn)
-        if torch:
-            torch.set_rng_state(state)
-            torch.set_num_threads(threads)
-            torch.set_default_dtype(dtype)
-            torch.set_grad_enabled(gradients)

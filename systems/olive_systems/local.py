@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from olive_engine import machine
 from olive_engine.contracts import (
@@ -27,6 +27,7 @@ from olive_engine.contracts import (
     System,
     Update,
 )
+from olive_engine.digests import digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.options import Options
 from olive_engine.worker import DONE_PREFIX, STOP_LINE
@@ -113,8 +114,10 @@ class LocalSystem(System):
         return self._resources
 
     def environment(self, packages: Sequence[str]) -> Environment:
-        """This interpreter's packages and this machine's device, as configured."""
-        return machine.environment(packages, self._resources.device)
+        """This interpreter's packages, this machine's device, and the variables, as configured."""
+        found = machine.environment(packages, self._resources.device)
+        variables: dict[str, JsonValue] = {**self._options.environment_variables}
+        return found.model_copy(update={"variables": digest(variables)}) if variables else found
 
     def submit(self, job: Path) -> LocalHandle:
         """Hand the job to an idle worker, or start one."""
@@ -236,7 +239,6 @@ class _Process:
                 self._lose(handle)
                 return handle
             self._handle = handle
-            self._log.clear()
         self.say(str(job))
         return handle
 
@@ -310,6 +312,7 @@ class _Process:
             with self._lock:
                 self._handle = None
             handle.log.extend(tuple(self._log))
+            self._log.clear()  # not when a job starts: a worker may have died of its last words before
             handle.finished.set()
 
     def _read_log(self) -> None:

@@ -227,3 +227,15 @@ def test_a_base_that_has_moved_is_found_where_it_is(make, project):
     assert result.models["tune"].model_path == project / "moved"
     assert json.loads((project / "output" / "model_config.json").read_text())["model_path"] == str(project / "moved")
     assert run(make({**tune, "merge": {"type": "ToyMerge"}}, **moved)).executed == ("merge",)
+
+
+def test_environment_variables_of_a_system_count_and_are_not_shown(make, project):
+    def workflow(value):
+        systems = {"here": {"type": "LocalSystem", "environment_variables": {"SECRET": value}}}
+        return make({"scale": {"type": "ToyScale"}}, systems=systems, host="here")
+
+    run(workflow("hush"))
+    assert plan(workflow("hush")).to_run == ()
+    assert plan(workflow("other")).to_run == ("scale",)
+    written = b"".join(path.read_bytes() for path in project.rglob("*") if path.is_file())
+    assert b"hush" not in written
