@@ -51,11 +51,13 @@ def imported_by(arguments, folder):
         ["passes"],
         ["passes", "LoRA"],
         ["systems"],
-        ["cache", "size"],
+        ["cache", "size", "--cache-dir", "{cache}"],
     ],
     ids=" ".join,
 )
-def test_a_command_that_computes_nothing_imports_nothing_heavy(arguments):
+def test_a_command_that_computes_nothing_imports_nothing_heavy(arguments, tmp_path):
+    (tmp_path / "records").mkdir()
+    arguments = [argument.format(cache=tmp_path) for argument in arguments]
     for package in ("torch", "transformers", "onnxruntime"):
         assert version(package), "the test means something only where these are installed"
     assert not HEAVY & imported_by(arguments, SAMPLE)
