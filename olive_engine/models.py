@@ -202,3 +202,24 @@ def tokenizer_part(tree: Tree) -> Tree:
         if "/" not in path and (path.startswith(TOKENIZER_FILES) or path.endswith((".tiktoken", ".model")))
     }
     return Tree(files=names, location=tree.location)
+
+
+class Checkpoint(BaseModel):
+    """What the files of a Hugging Face model tell without being loaded: its configuration, and its tensors' shapes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: dict[str, JsonValue]
+    """``config.json``."""
+    tensors: dict[str, tuple[int, ...]]
+    """Name -> shape, from the headers of the safetensors files."""
+    dtype: str = ""
+    """What most of the weights are stored as, in safetensors' terms: F32, BF16, …"""
+    size: int = 0
+    """Bytes of all weights."""
+
+    @property
+    def positions(self) -> int | None:
+        """The longest text in tokens that the model was made for; none where it does not say."""
+        found = (self.config.get(name) for name in ("max_position_embeddings", "n_positions", "n_ctx"))
+        return next((value for value in found if isinstance(value, int)), None)

@@ -1,7 +1,7 @@
 """The contracts: what a pass, a metric and a system promise, and the format they talk in."""
 
 from olive_engine.contracts.metrics import AnyMetric, Measurement, Metric
-from olive_engine.contracts.passes import AnyPass, Device, PackItem, Pass, PassContext
+from olive_engine.contracts.passes import AnyPass, Device, Known, Objection, PackItem, Pass, PassContext
 from olive_engine.contracts.systems import Capabilities, Handle, System, Update
 from olive_engine.contracts.wire import (
     EVENT_LINE,
@@ -38,10 +38,12 @@ __all__ = [
     "ItemError",
     "ItemResult",
     "Job",
+    "Known",
     "Log",
     "Measurement",
     "Metric",
     "Metrics",
+    "Objection",
     "PackItem",
     "Pass",
     "PassContext",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from olive_engine.contracts.wire import Event, Segment
-from olive_engine.models import Model, ModelClass, TrialState
+from olive_engine.models import Checkpoint, Model, ModelClass, TrialState
 from olive_engine.options import DataRef, Options, OptionsClass, marked
 
 C = TypeVar("C", bound=Options)
@@ -32,6 +32,29 @@ class Device:
     def torch(self) -> str:
         """The name torch has for it."""
         return "cuda" if self.kind == "gpu" else "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a step before anything runs. Each part may be missing: then nothing is judged by it."""
+
+    checkpoint: Checkpoint | None = None
+    """The files of the model that it starts from, where they are here and no pass before it changes the layers."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """How many rows a data set has, by the option that names it."""
+    device: Device | None = None
+    """Where it will run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """What a pass has to say against its options, given what is known of the model, the data and the device."""
+
+    option: str
+    """Dotted, as ``training_args.fp16``; with an index, ``target_modules.0``, for an item of a list."""
+    what: str
+    hint: str = ""
+    severity: Literal["error", "warning", "note"] = "error"
 
 
 @dataclass(frozen=True)
@@ -101,6 +124,15 @@ class Pass(ABC, Generic[C, I, O]):
     def device_facts(cls, config: C, device: Device) -> Mapping[str, str]:  # noqa: ARG003 - for subclasses
         """What the result depends on about the device; part of the step key."""
         return {"device": device.kind}
+
+    @classmethod
+    def objections(cls, config: C, known: Known) -> Iterable[Objection]:  # noqa: ARG003 - for subclasses
+        """What would go wrong with these options, as far as it is known: light, for it is asked before every run.
+
+        It is asked when a file is read, with the checkpoint and the rows that are here, and once more for the step's
+        own device, which is an error only when it comes to running.
+        """
+        return ()
 
     # --- optional, for training -----------------------------------------------------------------------------------
 

@@ -1,0 +1,7 @@
+"""For every test."""
+
+import signal
+
+# A shell that starts a command in the background makes it ignore Ctrl-C, and so every process it starts: the tests
+# that send one would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
