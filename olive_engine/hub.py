@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from olive_engine.config.data import DataConfig
+from olive_engine.config.data import AZUREML, DataConfig
 from olive_engine.config.findings import nearest
 from olive_engine.config.local_models import looks_local
 from olive_engine.config.workflow import HfModelConfig, Workflow
@@ -18,13 +18,13 @@ MODEL_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tikt
 
 def is_hub_name(model_path: str, base_dir: Path) -> bool:
     """Whether a model path is a name on the hub: not a folder here, and of the form ``name`` or ``owner/name``."""
-    return not looks_local(model_path, base_dir)
+    return not model_path.startswith(AZUREML) and not looks_local(model_path, base_dir)
 
 
 def hub_dataset(config: DataConfig) -> str:
     """The name of the hub data set that a data config reads; empty if it reads local files."""
     load = config.load_dataset_config
-    return load.data_name or "" if load.format is None else ""
+    return load.data_name or "" if load.format is None and not load.is_remote else ""
 
 
 def pin(workflow: Workflow, *, online: bool) -> Workflow:
@@ -38,6 +38,8 @@ def pin(workflow: Workflow, *, online: bool) -> Workflow:
     """
     changes: dict[str, object] = {}
     model = workflow.input_model
+    if online:
+        _refuse_azureml(workflow)
     if isinstance(model, HfModelConfig) and is_hub_name(model.model_path, workflow.base_dir):
         wanted = model.load_kwargs.get("revision")
         commit = _commit(model.model_path, "model", str(wanted) if wanted else None, ("input_model",), online=online)
@@ -48,6 +50,21 @@ def pin(workflow: Workflow, *, online: bool) -> Workflow:
             _pin_data(config, index, online=online) for index, config in enumerate(workflow.data_configs)
         )
     return workflow.model_copy(update=changes) if changes else workflow
+
+
+def _refuse_azureml(workflow: Workflow) -> None:
+    """Paths of Azure ML are read, checked and planned with; fetching them comes with its system."""
+    hint = "download it, and name the local path"
+    problems = []
+    if workflow.input_model.model_path.startswith(AZUREML):
+        what = f"a model in Azure ML cannot be fetched yet: {workflow.input_model.model_path}"
+        problems.append(Problem(("input_model", "model_path"), what, hint))
+    for index, config in enumerate(workflow.data_configs):
+        if config.load_dataset_config.is_remote:
+            place = ("data_configs", index, "load_dataset_config", "data_files")
+            problems.append(Problem(place, "data in Azure ML cannot be fetched yet", hint))
+    if problems:
+        raise InvalidWorkflow(tuple(problems))
 
 
 def snapshot(name: str, commit: str, *, online: bool) -> Path | None:

@@ -34,6 +34,11 @@ class Packable:
     """Runs that differ only in options with this mark may be trained together in one pack."""
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """The option takes a reference, ``${env:NAME}``, never the secret itself, and keeps it as it is written."""
+
+
 def marked(options: type[Options], mark: type[M]) -> Iterator[tuple[str, M]]:
     """The options that carry a mark of that type, as (name, mark); those of a group inside as ``group.name``."""
     for name, info in options.model_fields.items():

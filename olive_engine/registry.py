@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, Literal, TypeVar
 
 from olive_engine.contracts import AnyMetric, AnyPass, Metric, Pass, System
+from olive_engine.options import Secret, marked
 
 T = TypeVar("T")
 
@@ -47,6 +48,11 @@ def find_system(name: str) -> type[System] | None:
 def find_metric(name: str) -> type[AnyMetric] | None:
     """The metric of that name, in any case."""
     return _find(metrics(), name)
+
+
+def secrets() -> frozenset[str]:
+    """The names of options, of any system, that hold a reference to a secret."""
+    return frozenset(name for cls in systems().values() for name, _ in marked(cls.config_type, Secret))
 
 
 def _find(known: Mapping[str, T], name: str) -> T | None:

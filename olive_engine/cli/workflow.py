@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from olive_engine.cli.session import session, warn
+from olive_engine.errors import Problem, dotted
 from olive_engine.reporting.levels import DEBUG, LEVELS, WARNING
 
 if TYPE_CHECKING:
@@ -99,12 +100,33 @@ def read_draft(choice: Choice) -> Draft:
 
     draft = reading.read_workflow(paths, overrides)
     if draft.workflow is None or draft.workflow.log_severity_level <= WARNING:
-        for notice in draft.notices:
+        for notice in grouped(draft.notices):
             warn(f"note: {notice}")
         if warnings := [problem for problem in draft.problems if problem.severity == "warning"]:
             warn(render(warnings))
     session().tracebacks |= draft.workflow is not None and draft.workflow.log_severity_level == DEBUG
     return draft
+
+
+def grouped(notices: Iterable[Problem]) -> list[str]:
+    """A line for each thing that there is to say, at its first place, with the lines of the others."""
+    places: dict[str, list[Problem]] = {}
+    for notice in notices:
+        places.setdefault(notice.what + notice.hint, []).append(notice)
+    lines = []
+    for first, *others in places.values():
+        also = dict.fromkeys(_line(other, first) for other in others)
+        lines.append(f"{first} (also {', '.join(also)})" if also else str(first))
+    return lines
+
+
+def _line(notice: Problem, first: Problem) -> str:
+    """Where else, in as few words as tell."""
+    place = notice.position
+    if place is None or not place.line:
+        return dotted(notice.path)
+    same = first.position is not None and first.position.file == place.file
+    return f"line {place.line}" if same else f"{place.file}:{place.line}"
 
 
 def _paths(choice: Choice) -> tuple[str, ...]:

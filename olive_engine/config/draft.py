@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from olive_engine import registry
 from olive_engine.config.data import DataConfig
+from olive_engine.config.extends import with_bases
 from olive_engine.config.findings import Findings, in_line_order
-from olive_engine.config.legacy import rewrite
-from olive_engine.config.loader import load
+from olive_engine.config.legacy import Revision, revise, revise_whole
 from olive_engine.config.overrides import apply_override
 from olive_engine.config.parse import parse
-from olive_engine.config.tree import Node, find, from_python, locate, merge
+from olive_engine.config.tree import Node, Source, find, from_python, locate, merge
+from olive_engine.config.variables import filled_in
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import ConfigPath, InvalidWorkflow, Position, Problem
 
@@ -66,50 +68,70 @@ class Draft:
 def read(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Draft:
     """Read a workflow from one file or several, later ones on top, with ``--set`` overrides on top of all.
 
-    Relative paths in the workflow are relative to the working directory. Nothing is raised for a wrong workflow:
-    the problems are in the draft.
+    Relative paths in the workflow are relative to the working directory; those of `extends` to the file that says so.
+    Nothing is raised for a wrong workflow: the problems are in the draft.
     """
     problems: list[Problem] = []
     notices: list[Problem] = []
-    root: Node | None = None
+    files: list[Source] = []
     for path in paths:
         try:
-            source, noticed = rewrite(load(path))
+            files += with_bases(path)
         except InvalidWorkflow as error:
             problems += error.problems
-            continue
-        notices += noticed
-        root = source.root if root is None else merge(root, source.root)
-    if problems or root is None:
+    root: Node | None = None
+    for source in files:
+        revised = _revised(source.root, problems, notices)
+        root = revised if root is None else merge(root, revised)
+    if root is None or len(files) < len(paths):
         return Draft(None, tuple(problems), tuple(notices))
-    for override in overrides:
-        try:
-            root = apply_override(root, override)
-        except InvalidWorkflow as error:
-            problems += error.problems
-    return _parsed(root, Path.cwd(), tuple(problems), tuple(notices))
+    names = tuple(source.text.name for source in files)
+    return _finished(root, names, overrides, Path.cwd(), problems, notices)
 
 
 def parse_tree(tree: Mapping[str, object], base_dir: Path | None = None, overrides: Sequence[str] = ()) -> Draft:
-    """Read a workflow from a dict as a file would hold it; problems have paths, but no positions.
-
-    Older spellings are for files: here only today's are known.
-    """
+    """Read a workflow from a dict as a file would hold it; problems have paths, but no positions."""
     try:
         root = from_python(tree)
     except TypeError as error:
         return Draft(None, (Problem((), str(error)),))
     problems: list[Problem] = []
+    notices: list[Problem] = []
+    root = _revised(root, problems, notices)
+    return _finished(root, (), overrides, base_dir or Path.cwd(), problems, notices)
+
+
+def _revised(root: Node, problems: list[Problem], notices: list[Problem], names: Sequence[str] = ()) -> Node:
+    """In today's spelling, with its variables filled in."""
+    revision = Revision(filled_in(root, registry.secrets(), problems), names)
+    revise(revision)
+    problems += revision.problems
+    notices += revision.notices
+    return revision.root
+
+
+def _finished(
+    root: Node,
+    names: Sequence[str],
+    overrides: Sequence[str],
+    base_dir: Path,
+    problems: list[Problem],
+    notices: list[Problem],
+) -> Draft:
+    """What is read of the whole: overrides, rewrites that need all of it, and the values."""
     for override in overrides:
         try:
             root = apply_override(root, override)
         except InvalidWorkflow as error:
             problems += error.problems
-    return _parsed(root, base_dir or Path.cwd(), tuple(problems), ())
-
-
-def _parsed(root: Node, base_dir: Path, problems: tuple[Problem, ...], notices: tuple[Problem, ...]) -> Draft:
-    findings = Findings(root)
+    if overrides or len(names) > 1:  # a later file or `--set` may say otherwise what an earlier one says
+        root = _revised(root, problems, notices, names)
+    revision = Revision(root, names)
+    revise_whole(revision)
+    problems += revision.problems
+    notices += revision.notices
+    findings = Findings(revision.root)
     parsed = parse(findings, base_dir)
     workflow = None if problems else parsed.workflow
-    return Draft(workflow, (*problems, *findings.problems), notices, findings.root, parsed.data_configs, base_dir)
+    found = in_line_order((*problems, *findings.problems))
+    return Draft(workflow, found, tuple(notices), findings.root, parsed.data_configs, base_dir)

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from olive_engine.config.data import AZUREML
 from olive_engine.config.findings import Findings, nearest, shown
 from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig
 from olive_engine.errors import ConfigPath, Position
@@ -32,7 +33,9 @@ def local_path(name: str, base_dir: Path) -> Path:
 def check_model(config: HfModelConfig | OnnxModelConfig, path: ConfigPath, base_dir: Path, findings: Findings) -> None:
     """Report paths of the input model that are not here, or are not what they should be."""
     name, place = config.model_path, (*path, "model_path")
-    if "://" in name:
+    if name.startswith(AZUREML):
+        pass  # whether it is there only Azure ML can tell
+    elif "://" in name:
         findings.add(
             place, f"a URL is not available as a model path yet, found {shown(name)}", "use a folder or a hub name"
         )

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import JsonValue, ValidationError
 
 from olive_engine import registry
+from olive_engine.config import elsewhere
 from olive_engine.config.data import DataConfig
 from olive_engine.config.findings import Findings, known, nearest, shown
 from olive_engine.config.keys import Mapped, check_truth, checked_keys, field_types
@@ -134,7 +135,7 @@ def _input_model(raw: Mapped, findings: Findings, base_dir: Path) -> HfModelConf
         findings.add(path, f"expected a mapping with `type` and `model_path`, found {shown(value)}")
         return None
     value = _misspelt_type(value, path, {*field_types(HfModelConfig), *field_types(OnnxModelConfig)}, findings)
-    cls = _typed(value, path, "kind of model", MODELS, lambda name: _any_case(MODELS, name), findings)
+    cls = _typed(value, path, "kind of model", MODELS, lambda name: _any_case(MODELS, name), findings, elsewhere.MODELS)
     if cls is None:
         return None
     canonical = next(name for name, each in MODELS.items() if each is cls)
@@ -174,7 +175,7 @@ def _system(raw: JsonValue, path: ConfigPath, findings: Findings) -> SystemEntry
         findings.add(path, f"expected a mapping with `type`, found {shown(raw)}")
         return None
     raw = _misspelt_type(raw, path, (), findings)
-    cls = _typed(raw, path, "system", registry.systems(), registry.find_system, findings)
+    cls = _typed(raw, path, "system", registry.systems(), registry.find_system, findings, elsewhere.SYSTEMS)
     if cls is None:
         return None
     own = {key: value for key, value in raw.items() if key != "type"}
@@ -198,7 +199,7 @@ def _pass(raw: JsonValue, path: ConfigPath, findings: Findings) -> PassEntry | N
         findings.add(path, f"expected a mapping with `type`, found {shown(raw)}")
         return None
     raw = _misspelt_type(raw, path, (), findings)
-    cls = _typed(raw, path, "pass", registry.passes(), registry.find_pass, findings)
+    cls = _typed(raw, path, "pass", registry.passes(), registry.find_pass, findings, elsewhere.PASSES)
     place = {key: value for key, value in raw.items() if key in PASS_KEYS}
     options: Options | None = Options()
     if cls is not None:
@@ -255,7 +256,7 @@ def _metric(raw: JsonValue, path: ConfigPath, findings: Findings) -> MetricEntry
         name = key if key in valid else findings.unknown_key((*path, key), valid)
         if name is not None:
             own[name] = value
-    cls = _typed(own, path, "metric", registry.metrics(), registry.find_metric, findings)
+    cls = _typed(own, path, "metric", registry.metrics(), registry.find_metric, findings, elsewhere.METRICS)
     before = findings.count
     config: Options | None = Options()
     if cls is not None:
@@ -317,8 +318,9 @@ def _typed(
     listed: Mapping[str, Any],
     find: Callable[[str], Any],
     findings: Findings,
+    elsewhere: Mapping[str, str],
 ) -> Any:
-    """The class that ``raw["type"]`` names, in any case; None when it names none."""
+    """The class that ``raw["type"]`` names, in any case; None when it names none, or one that only Olive has."""
     name = raw.get("type")
     if name is None:
         findings.add((*path, "type"), "`type` is required", known(listed, "available"))
@@ -327,7 +329,9 @@ def _typed(
         findings.add((*path, "type"), f"expected the name of a {kind}, found {shown(name)}")
         return None
     cls = find(name)
-    if cls is None:
+    if cls is None and name.lower() in elsewhere:
+        findings.add((*path, "type"), f"the {kind} {name} is {elsewhere[name.lower()]}", known(listed, "available"))
+    elif cls is None:
         findings.unknown_name((*path, "type"), kind, name, listed, listed="available")
     return cls
 

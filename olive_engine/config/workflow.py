@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, SerializeAsAny
 
 from olive_engine.config.data import DataConfig
+from olive_engine.errors import Problem
 from olive_engine.options import Options
 
 INPUT_MODEL = "input_model"
@@ -109,6 +110,8 @@ class Workflow(Options):
     log_severity_level: int = Field(1, ge=0, le=4, description="0 debug, 1 info, 2 warning, 3 error, 4 critical.")
     seed: int = Field(0, ge=0, description="Seed of every step that draws random numbers and has no seed of its own.")
 
+    unavailable: tuple[Problem, ...] = Field((), exclude=True, repr=False)
+    """What the file asks for and cannot be had yet: it can be planned without, but not run."""
     base_dir: Path = Field(
         Path(), description="Relative paths are relative to this: the working directory.", exclude=True
     )

@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
+from pydantic import Field
+
 from olive_engine.contracts.wire import Environment, EventLine, Resources, Result
 from olive_engine.models import Tree
 from olive_engine.options import Options, OptionsClass
+
+
+class Accelerator(Options):
+    """A device and how ONNX models run on it."""
+
+    device: Literal["cpu", "gpu", "npu"] = Field(description="The kind of device.")
+    execution_providers: tuple[str, ...] = Field((), description="ONNX Runtime execution providers, best first.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def check(config: DataConfig, base_dir: Path) -> list[Problem]:
         Problems whose paths start at the data config.
     """
     load = config.load_dataset_config
-    if load.format is None:
+    if load.format is None or load.is_remote:
         return []
     problems: list[Problem] = []
     counts: dict[str, int | None] = {}

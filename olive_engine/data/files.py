@@ -15,7 +15,7 @@ from olive_engine.digests import files_under
 
 
 def local_files(config: DataConfig, base_dir: Path) -> dict[str, Path]:
-    """Every local file of the splits that `config` takes rows from, by its name in the step; none for a hub data set.
+    """Every local file of the splits that `config` takes rows from, by its name in the step; none if they are not here.
 
     Args:
         config: the data set.
@@ -25,7 +25,7 @@ def local_files(config: DataConfig, base_dir: Path) -> dict[str, Path]:
         FileNotFoundError: a file, folder or pattern names no file; the message says which.
     """
     load = config.load_dataset_config
-    if load.format is None:
+    if load.format is None or load.is_remote:
         return {}
     used = {part.name for part in load.splits}
     found = {}

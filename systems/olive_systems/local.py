@@ -19,6 +19,7 @@ from olive_engine import machine
 from olive_engine.contracts import (
     EVENT_LINE,
     EVENT_PREFIX,
+    Accelerator,
     Capabilities,
     Environment,
     EventLine,
@@ -44,13 +45,6 @@ REFUSED_VARIABLES = {
 """What `environment_variables` may not set, for the result would depend on what no key knows -> what to do instead."""
 
 
-class Accelerator(Options):
-    """A device and how ONNX models run on it."""
-
-    device: Literal["cpu", "gpu", "npu"] = Field(description="The kind of device.")
-    execution_providers: tuple[str, ...] = Field((), description="ONNX Runtime execution providers, best first.")
-
-
 class LocalSystemConfig(Options):
     """Options of a LocalSystem."""
 
@@ -72,14 +66,6 @@ class LocalSystemConfig(Options):
         for name in value:
             if instead := REFUSED_VARIABLES.get(name):
                 raise ValueError(f"{name} cannot be set for workers; {instead} instead")
-        return value
-
-    @field_validator("accelerators", mode="before")
-    @classmethod
-    def _from_names(cls, value: object) -> object:
-        """`["gpu"]` is short for `[{device: gpu}]`."""
-        if isinstance(value, (list, tuple)):
-            return tuple({"device": item} if isinstance(item, str) else item for item in value)
         return value
 
 

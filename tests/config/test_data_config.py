@@ -138,7 +138,7 @@ RULES = {
     "url": (
         {"data_files": "https://example.com/a.csv"},
         {},
-        "must be files on this machine, not URLs like https://exam",
+        "must be files on this machine or azureml:// paths, not URLs like https://exam",
     ),
     "subset": ({"subset": "main"}, {}, "subset is for data sets on the hub, not for json files; it is 'main'"),
     "revision": ({"revision": "v1"}, {}, "revision is for data sets on the hub, not for json files; it is 'v1'"),

@@ -102,9 +102,9 @@ def test_nothing_but_an_input_model_is_a_workflow() -> None:
         (("passes", "tune", "r"), "eight", "passes.tune.r: expected a whole number, found 'eight'"),
         (("passes", "tune", "r"), None, "passes.tune.r: expected a whole number, found nothing (null)"),
         (
-            ("passes", "tune", "lora_alpha"),
+            ("passes", "tune", "alpah"),
             3,
-            "passes.tune.lora_alpha: unknown option `lora_alpha`; did you mean `alpha`?",
+            "passes.tune.alpah: unknown option `alpah`; did you mean `alpha`?",
         ),
         (
             ("passes", "tune", "max_steps"),
@@ -210,7 +210,7 @@ def test_one_wrong_value_is_one_sentence(path: tuple[str | int, ...], value: obj
 def test_problems_of_all_sections_come_at_once_and_in_the_order_of_the_lines(tmp_path: Path) -> None:
     path = tmp_path / "w.yaml"
     path.write_text(
-        "host: nowhere\n"
+        "host: nowhere\nsystems: {here: {type: LocalSystem}}\n"
         "passes:\n"
         "  tune: {type: Tuner, r: 0, evaluator: none}\n"
         "input_model: {type: HfModel}\n"
@@ -219,12 +219,12 @@ def test_problems_of_all_sections_come_at_once_and_in_the_order_of_the_lines(tmp
     draft = read([path])
     assert [(problem.path, problem.position.line) for problem in draft.problems if problem.position] == [
         (("host",), 1),
-        (("passes", "tune", "r"), 3),
-        (("passes", "tune", "evaluator"), 3),
-        (("input_model", "model_path"), 4),
-        (("evaluators", "e", "metrics", 0, "data_config"), 5),
-        (("evaluators", "e", "metrics", 1, "name"), 5),
-        (("evaluators", "e", "metrics", 1, "data_config"), 5),
+        (("passes", "tune", "r"), 4),
+        (("passes", "tune", "evaluator"), 4),
+        (("input_model", "model_path"), 5),
+        (("evaluators", "e", "metrics", 0, "data_config"), 6),
+        (("evaluators", "e", "metrics", 1, "name"), 6),
+        (("evaluators", "e", "metrics", 1, "data_config"), 6),
     ]
 
 

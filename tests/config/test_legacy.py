@@ -1,44 +1,51 @@
 from pathlib import Path
 
 from olive_engine.config.draft import read
-from olive_engine.config.legacy import ANY, Rewrite, rewrite
+from olive_engine.config.legacy.edits import Revision
+from olive_engine.config.legacy.rules import Lifted, Moved, Valued
 from olive_engine.config.loader import loads
+from olive_engine.config.tree import locate, plain
 from olive_engine.errors import Position
 
-TABLE = (
-    Rewrite(("passes", ANY, "lora_r"), ("passes", ANY, "r"), "`lora_r` is called `r`"),
-    Rewrite(("passes", ANY, "kind"), ("passes", ANY, "kind"), "`old` is called `new`", {"old": "new"}),
-    Rewrite(("engine", "host"), ("host",), "`engine.host` is called `host`"),
+RULES = (
+    Lifted("engine", "what `engine` holds stands at the top"),
+    Moved("passes.*.@.lora_r", "passes.*.@.r", "`lora_r` is called `r`"),
+    Valued("passes.*.@.kind", {"old": "new"}, "`{old}` is called `{new}`"),
 )
 TEXT = """\
 engine: {host: here, other: 1}
 passes:
   one: {a: 1, lora_r: 8, b: 2}
-  two: {lora_r: 4, r: 5, kind: OLD}
+  two: {lora_r: 4, kind: OLD}
 """
 
 
 def test_rewrites_keep_order_and_positions_and_are_noticed() -> None:
-    source, notices = rewrite(loads(TEXT.encode(), "w.yaml", "yaml"), TABLE)
-    assert source.tree == {
-        "engine": {"other": 1},
-        "passes": {"one": {"a": 1, "r": 8, "b": 2}, "two": {"lora_r": 4, "r": 5, "kind": "new"}},
+    revision = Revision(loads(TEXT.encode(), "w.yaml", "yaml").root)
+    for rule in RULES:
+        rule.apply(revision)
+    tree = plain(revision.root)
+    assert tree == {
         "host": "here",
+        "other": 1,
+        "passes": {"one": {"a": 1, "r": 8, "b": 2}, "two": {"r": 4, "kind": "new"}},
     }
-    assert list(source.tree["passes"]["one"]) == ["a", "r", "b"]  # type: ignore[index,call-overload,arg-type]
-    assert source.locate(("passes", "one", "r")) == Position("w.yaml", 3, 23)
-    assert source.locate(("host",)) == Position("w.yaml", 1, 16)
-    assert [str(notice) for notice in notices] == [
-        "w.yaml:3:15: passes.one.r: `lora_r` is called `r`",
-        "w.yaml:4:26: passes.two.kind: `old` is called `new`",
-        "w.yaml:1:10: host: `engine.host` is called `host`",
+    assert list(tree) == ["host", "other", "passes"]
+    assert list(tree["passes"]["one"]) == ["a", "r", "b"]  # type: ignore[index,call-overload,arg-type]
+    assert locate(revision.root, ("passes", "one", "r")) == Position("w.yaml", 3, 23)
+    assert locate(revision.root, ("host",)) == Position("w.yaml", 1, 16)
+    assert [str(notice) for notice in revision.notices] == [
+        "w.yaml:1:1: engine: what `engine` holds stands at the top",
+        "w.yaml:3:15: passes.one.lora_r: `lora_r` is called `r`",
+        "w.yaml:4:9: passes.two.lora_r: `lora_r` is called `r`",
+        "w.yaml:4:20: passes.two.kind: `OLD` is called `new`",
     ]
-    assert {notice.severity for notice in notices} == {"warning"}
+    assert {notice.severity for notice in revision.notices} == {"warning"}
 
 
 def test_todays_spelling_is_left_alone() -> None:
-    source = loads(b"input_model: {type: HfModel}", "w.yaml", "yaml")
-    assert rewrite(source) == (source, ())
+    for sample in Path("samples").glob("*/workflow*.yaml"):
+        assert read([sample]).notices == ()
 
 
 def test_each_file_is_rewritten_by_itself_before_the_merge(tmp_path: Path) -> None:
@@ -54,10 +61,11 @@ def test_each_file_is_rewritten_by_itself_before_the_merge(tmp_path: Path) -> No
     ]
 
 
-def test_with_both_spellings_the_older_is_refused(tmp_path: Path) -> None:
+def test_both_spellings_with_different_values_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.yaml"
-    path.write_text("model: {}\ninput_model: {type: HfModel, model_path: org/name}\n")
+    path.write_text("model: {type: HfModel, model_path: a/b}\ninput_model: {type: HfModel, model_path: org/name}\n")
     (problem,) = read([path]).problems
-    assert str(problem).startswith(
-        f"{path}:1:1: model: unknown key `model`; did you mean `input_model`, which is there"
+    assert str(problem) == (
+        f"{path}:1:24: model.model_path: `input_model.model_path` is written too, with another value; "
+        "keep `input_model.model_path` only"
     )

@@ -131,7 +131,7 @@ def test_an_older_spelling_is_noticed(folder: Path) -> None:
     (folder / "old.yaml").write_text((folder / "workflow.yaml").read_text().replace("input_model:", "model:", 1))
     result = call("validate", "old.yaml")
     assert (result.exit_code, result.stdout) == (0, "old.yaml is valid: 3 passes\n")
-    assert result.stderr == "note: old.yaml:1:1: input_model: `model` is called `input_model`\n"
+    assert result.stderr == "note: old.yaml:1:1: model: `model` is called `input_model`\n"
     assert call("validate", "old.yaml", "--log-level", "error").stderr == ""
 
 

@@ -13,6 +13,8 @@ from olive_engine.options import Options
 
 FileFormat = Literal["json", "csv", "parquet", "text"]
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+AZUREML = "azureml://"
+"""How a path begins that is kept by Azure ML."""
 SUFFIXES: dict[str, FileFormat] = {
     ".json": "json",
     ".jsonl": "json",
@@ -78,6 +80,11 @@ class LoadDatasetConfig(Options):
         return {split: (names,) if isinstance(names, str) else names for split, names in by_split.items()}
 
     @property
+    def is_remote(self) -> bool:
+        """Whether the files are in a workspace of Azure ML, not here."""
+        return any(name.startswith(AZUREML) for names in self.files.values() for name in names)
+
+    @property
     def splits(self) -> tuple[SplitPart, ...]:
         """`split`, taken apart."""
         return split_parts(self.split)
@@ -102,8 +109,11 @@ class LoadDatasetConfig(Options):
                 raise ValueError(f"{option} is for data sets on the hub, not for {self.format} files; it is {value!r}")
         if self.field is not None and self.format != "json":
             raise ValueError(f"field is for JSON files; these are {self.format}")
-        if urls := [name for names in self.files.values() for name in names if "://" in name]:
-            raise ValueError(f"data_files must be files on this machine, not URLs like {urls[0]}")
+        names = [name for names in self.files.values() for name in names]
+        if urls := [name for name in names if "://" in name and not name.startswith(AZUREML)]:
+            raise ValueError(f"data_files must be files on this machine or azureml:// paths, not URLs like {urls[0]}")
+        if self.is_remote and not all(name.startswith(AZUREML) for name in names):
+            raise ValueError("data_files must be all on this machine or all azureml:// paths, not some of each")
         for part in self.splits:
             if part.name not in self.files:
                 raise ValueError(f"split must name a split of data_files ({', '.join(self.files)}), not {part.name!r}")

@@ -1,0 +1,61 @@
+"""``extends: base.yaml``: a workflow file that begins with what others say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from olive_engine.config.loader import load
+from olive_engine.config.tree import Node, Source, plain
+from olive_engine.errors import InvalidWorkflow, Problem
+
+KEY = "extends"
+MAX_FILES = 50
+"""More files than any workflow is made of."""
+
+
+def with_bases(path: Path) -> list[Source]:
+    """The file, after all that it extends; a later one counts over an earlier one.
+
+    Raises:
+        InvalidWorkflow: a file cannot be read, or files extend each other in a circle.
+    """
+    found: list[Source] = []
+    _load(path, (), found)
+    return found
+
+
+def _load(path: Path, above: tuple[Path, ...], found: list[Source]) -> None:
+    source = load(path)
+    members = source.root.value
+    node = members.get(KEY) if isinstance(members, Mapping) else None
+    if node is None or not isinstance(members, Mapping):
+        found.append(source)
+        return
+    chain = (*above, path.resolve())
+    for name in _names(node):
+        base = path.parent / Path(str(name.value)).expanduser()
+        if base.resolve() in chain:
+            circle = " -> ".join(each.name for each in (*chain, base))
+            raise _invalid(name, f"the files extend each other in a circle: {circle}")
+        if not base.is_file():
+            raise _invalid(name, f"no such file: {str(name.value)!r}", f"it is looked for beside {path.name}")
+        if len(found) >= MAX_FILES:
+            raise _invalid(name, f"more than {MAX_FILES} files are extended")
+        _load(base, chain, found)
+    rest = {name: child for name, child in members.items() if name != KEY}
+    found.append(Source(source.text, replace(source.root, value=rest)))
+
+
+def _names(node: Node) -> tuple[Node, ...]:
+    names = node.value if isinstance(node.value, tuple) else (node,)
+    if not names or not all(isinstance(name.value, str) and name.value for name in names):
+        raise _invalid(
+            node, f"expected a file name or a list of them, found {plain(node)!r}", "e.g. extends: base.yaml"
+        )
+    return names
+
+
+def _invalid(node: Node, what: str, hint: str = "") -> InvalidWorkflow:
+    return InvalidWorkflow((Problem((KEY,), what, hint, node.position),))

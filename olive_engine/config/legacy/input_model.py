@@ -1,0 +1,92 @@
+"""Older spellings of the input model: PyTorchModel with its hf_config, ONNXModel, paths that are mappings."""
+
+from __future__ import annotations
+
+from olive_engine.config.legacy.edits import Revision
+from olive_engine.config.legacy.resources import url_of
+from olive_engine.config.legacy.rules import Lifted, Moved, Rewritten, Rule, Valued
+
+_MODEL = ("input_model",)
+_CODE = ("model_loader", "model_script")
+"""Options that mean: the model is what a user's code makes."""
+_HF_TYPES = ("pytorchmodel", "hfmodel", "optimummodel")
+_PICKLED = ("pytorch.entiremodel", "pytorch.statedict", "pytorch.torchscript", "pytorch.slicegpt")
+
+
+def _hf_config(revision: Revision) -> None:
+    """Without a path `model_name` is the path; with one it says only where the files once came from."""
+    name = ("input_model", "hf_config", "model_name")
+    if revision.has(name) and revision.has((*_MODEL, "model_path")):
+        revision.note(name, "`model_path` says where the model is; `model_name` is not needed beside it")
+        revision.remove(name)
+    elif revision.has(name):
+        revision.note(name, "`hf_config.model_name` is called `model_path`")
+        revision.move(name, (*_MODEL, "model_path"))
+
+
+def _kind(revision: Revision) -> None:
+    """A PyTorchModel is an HfModel, unless a user's code makes it."""
+    path = (*_MODEL, "type")
+    kind = revision.value(path)
+    if not isinstance(kind, str) or kind.lower() not in _HF_TYPES:
+        return
+    if any(revision.value((*_MODEL, name)) is not None for name in ("model_loader",)):
+        revision.refuse(
+            (*_MODEL, "model_loader"),
+            "a model that code of your own makes is not available yet",
+            "save it as a Hugging Face folder (`save_pretrained`), and name that as `model_path`",
+        )
+        for name in revision.members(_MODEL):
+            if name != "type":
+                revision.remove((*_MODEL, name))
+        return
+    if kind.lower() != "hfmodel":
+        revision.note(path, f"`{kind}` is called `HfModel`")
+        revision.put(path, "HfModel")
+
+
+def _path(revision: Revision) -> None:
+    """A path written as ``{type: …, config: …}`` is a plain path or a URL."""
+    for option in ("model_path", "adapter_path"):
+        url_of(revision, (*_MODEL, option))
+
+
+def _format(revision: Revision) -> None:
+    path = (*_MODEL, "model_file_format")
+    value = revision.value(path)
+    if value is None:
+        revision.remove(path)
+    elif isinstance(value, str) and value.lower() in _PICKLED:
+        revision.refuse(
+            path,
+            f"`{value}` is not available: such a file is a pickle, which can run code",
+            "save the model as a Hugging Face folder with safetensors",
+        )
+        revision.remove(path)
+    else:
+        revision.note(path, "not needed: the folder tells its format")
+        revision.remove(path)
+
+
+INPUT_MODEL: tuple[Rule, ...] = (
+    Lifted("input_model.config", "what `config` holds stands beside `type`"),
+    Moved(
+        "input_model.hf_config.model_loading_args",
+        "input_model.load_kwargs",
+        "`hf_config.model_loading_args` is called `load_kwargs`",
+    ),
+    Moved(
+        "input_model.hf_config.from_pretrained_args",
+        "input_model.load_kwargs",
+        "`hf_config.from_pretrained_args` is called `load_kwargs`",
+    ),
+    Moved("input_model.hf_config.load_kwargs", "input_model.load_kwargs", "`hf_config.load_kwargs` is `load_kwargs`"),
+    Moved("input_model.hf_config.task", "input_model.task", "`hf_config.task` stands beside `type`"),
+    Rewritten(_hf_config),
+    Lifted("input_model.hf_config", "what `hf_config` holds stands beside `type`"),
+    Rewritten(_path),
+    Rewritten(_format),
+    Rewritten(_kind),
+    Valued("input_model.type", {"onnxmodel": "OnnxModel"}, "`{old}` is called `{new}`"),
+    Lifted("input_model.load_kwargs.extra_args", "what `extra_args` holds stands in `load_kwargs`"),
+)

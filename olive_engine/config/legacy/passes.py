@@ -1,0 +1,129 @@
+"""Older spellings of passes and their options; flows of passes."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from olive_engine.config.legacy.edits import Revision
+from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, Rule, type_of
+from olive_engine.errors import ConfigPath
+
+_EACH = "passes.*.@"
+_ARGS = f"{_EACH}.training_args"
+_TRAINED = ("lora", "qlora", "loftq", "dora", "loha", "lokr")
+"""The types of passes that train adapters, in lower case."""
+_QLORA_ONLY = ("quant_type", "compute_dtype")
+_OUTSIDE = "what a run writes is decided by the engine: models in `output_dir`, checkpoints in the cache"
+_REPORTS = "every event of a training is in the run's own report (`olive run --json`)"
+
+
+def _double_quant(revision: Revision) -> None:
+    """`double_quant` under LoRA: older Olive warned and ignored it; who wrote it wanted a quantized base."""
+    for path in revision.matches(f"{_EACH}.double_quant"):
+        if type_of(revision, path) != "lora":
+            continue
+        if revision.value(path) is True:
+            kind = (*path[:-1], "type")
+            revision.note(path, "`double_quant` is an option of QLoRA: the pass is read as QLoRA")
+            revision.put(kind, "QLoRA")
+        else:
+            revision.note(path, "not needed: LoRA does not quantize the base")
+            revision.remove(path)
+
+
+def _flows(revision: Revision) -> None:
+    """``pass_flows: [[a, b], [a, c]]``: each pass takes the model of the one before it in its flow."""
+    path: ConfigPath = ("pass_flows",)
+    if not revision.has(path):
+        return
+    names, flows = revision.members(("passes",)), _names_in(revision.value(path))
+    unknown = [name for flow in flows or [] for name in flow if name not in names]
+    if flows is None:
+        revision.refuse(path, "expected a list of lists of pass names", "e.g. [[lora, merge]]")
+    elif unknown:
+        revision.refuse(path, f"there is no pass {unknown[0]!r}", f"passes of this file: {', '.join(names)}")
+    elif flows:
+        _join(revision, flows, names)
+    revision.remove(path)
+
+
+def _join(revision: Revision, flows: list[list[str]], names: list[str]) -> None:
+    """Flows that begin alike share their passes; a pass that comes after different ones is written once for each."""
+    revision.note(("pass_flows",), "`pass_flows` is written as `input` of each pass")
+    written: dict[tuple[str, ...], str] = {}
+    copies = {name: revision.value(("passes", name)) for name in names}
+    order: list[str] = []
+    for flow in flows:
+        before = "input_model"
+        for length in range(1, len(flow) + 1):
+            prefix = tuple(flow[:length])
+            if prefix not in written:
+                name = _free(prefix[-1], order, names)
+                written[prefix] = name
+                expected = order[-1] if order else "input_model"
+                order.append(name)
+                if name not in copies:
+                    revision.put(("passes", name), copies[prefix[-1]], ("passes", prefix[-1]))
+                if before != expected:
+                    _take(revision, name, before)
+            before = written[prefix]
+    for name in names:
+        if name not in order:
+            revision.note(("passes", name), "it is in no flow, so it is left out")
+            revision.remove(("passes", name))
+    revision.order(("passes",), order)
+
+
+def _take(revision: Revision, name: str, source: str) -> None:
+    for entry in revision.matches(f"passes.{name}.@"):
+        revision.put((*entry, "input"), source, entry)
+
+
+def _free(name: str, taken: list[str], names: list[str]) -> str:
+    """`name`, or if it is taken the first of name_2, name_3, … that nothing is called."""
+    number, free = 2, name
+    while free in taken or (free in names and free != name):
+        number, free = number + 1, f"{name}_{number}"
+    return free
+
+
+def _names_in(value: JsonValue) -> list[list[str]] | None:
+    """The flows, one written without the outer list too; None if it is something else."""
+    if value is None:
+        return []
+    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+        value = [value]
+    if not isinstance(value, list):
+        return None
+    flows = [[name for name in flow if isinstance(name, str)] if isinstance(flow, list) else None for flow in value]
+    found = [flow for flow in flows if flow is not None]
+    same = all(isinstance(flow, list) and len(flow) == len(each) for flow, each in zip(value, found, strict=False))
+    return found if same and len(found) == len(value) else None
+
+
+PASSES: tuple[Rule, ...] = (
+    Lifted(f"{_EACH}.config", "what `config` holds stands beside `type`"),
+    Lifted(f"{_EACH}.params", "what `params` holds stands beside `type`"),
+    Dropped(f"{_EACH}.clean_run_cache", "not needed: a step is keyed by everything that it depends on"),
+    Dropped(f"{_EACH}.output_name", "not needed: what is written into `output_dir` is called after its pass"),
+    # Fine-tuning.
+    Moved(f"{_EACH}.lora_r", f"{_EACH}.r", "`lora_r` is called `r`"),
+    Moved(f"{_EACH}.lora_alpha", f"{_EACH}.alpha", "`lora_alpha` is called `alpha`"),
+    Moved(f"{_EACH}.weight_decay", f"{_ARGS}.weight_decay", "`weight_decay` stands in `training_args`", _TRAINED),
+    Moved(f"{_EACH}.hf_training_args", _ARGS, "`hf_training_args` is called `training_args`", _TRAINED),
+    Moved(f"{_ARGS}.evaluation_strategy", f"{_ARGS}.eval_strategy", "`evaluation_strategy` is called `eval_strategy`"),
+    Rewritten(_double_quant),
+    Dropped(f"{_ARGS}.output_dir", _OUTSIDE),
+    Dropped(f"{_ARGS}.overwrite_output_dir", _OUTSIDE),
+    Dropped(f"{_ARGS}.resume_from_checkpoint", "a run that was cut off always goes on from its last checkpoint"),
+    Dropped(f"{_ARGS}.save_total_limit", "the last checkpoint is kept until the training is done"),
+    Dropped(f"{_ARGS}.save_strategy", "checkpoints are kept every `save_steps` until the training is done"),
+    Dropped(f"{_ARGS}.logging_dir", _REPORTS),
+    Dropped(f"{_ARGS}.report_to", _REPORTS),
+    Dropped(f"{_ARGS}.logging_strategy", "the loss is reported every `logging_steps`"),
+    Dropped(f"{_ARGS}.remove_unused_columns", "only tokens reach the model"),
+    Dropped(f"{_ARGS}.do_train", "training is what the pass does", (True, None)),
+    Dropped(f"{_ARGS}.do_eval", "`eval_strategy` says when to evaluate"),
+    Dropped(f"{_ARGS}.prediction_loss_only", "the loss is all that is measured in a training"),
+    Rewritten(_flows),
+)

@@ -1,0 +1,35 @@
+"""The table of older spellings, Olive 0.4 to today's and the tutorials', in the order in which they are applied.
+
+Sources: microsoft/Olive's configuration classes and examples at v0.4 to v0.9, and the tutorials' own files.
+"""
+
+from __future__ import annotations
+
+from olive_engine.config.legacy.data import DATA
+from olive_engine.config.legacy.evaluators import EVALUATORS
+from olive_engine.config.legacy.input_model import INPUT_MODEL
+from olive_engine.config.legacy.passes import PASSES
+from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rule
+from olive_engine.config.legacy.search import SEARCH
+from olive_engine.config.legacy.systems import CLIENTS, SYSTEMS
+
+_OWN_CACHE = "not needed: a step is keyed by everything that it depends on, so nothing stale is ever taken"
+
+TOP: tuple[Rule, ...] = (
+    Moved("model", "input_model", "`model` is called `input_model`"),
+    Lifted("engine", "what `engine` holds stands at the top"),
+    Lifted("workflow_config", "what `workflow_config` holds stands at the top"),
+    Dropped("clean_cache", _OWN_CACHE),
+    Dropped("clean_run_cache", _OWN_CACHE),
+    Dropped("clean_evaluation_cache", _OWN_CACHE),
+    Dropped("workflow_id", "not needed: workflows share a cache without meeting, and `output_dir` tells results apart"),
+    Dropped("output_name", "not needed: what is written into `output_dir` is called after its pass"),
+    Dropped("ort_log_severity_level", "ONNX Runtime's own messages are shown from warnings on"),
+    Dropped("ort_py_log_severity_level", "ONNX Runtime's own messages are shown from warnings on"),
+    Dropped("log_to_file", "`olive run --json` writes every event; redirect it to a file"),
+    Dropped("plot_pareto_frontier", "the report of a search has the Pareto front", (False, None)),
+    Dropped("no_artifacts", "only final models are written to `output_dir`; everything else stays in the cache"),
+)
+
+FILE_RULES: tuple[Rule, ...] = (*TOP, *CLIENTS, *INPUT_MODEL, *DATA, *SYSTEMS, *EVALUATORS, *PASSES, *SEARCH)
+"""What is applied to each file by itself, and once more to the whole, for what `--set` has brought."""

@@ -1,0 +1,145 @@
+"""Rewrites that need the whole workflow: applied after the files are merged and `--set` is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from olive_engine import registry
+from olive_engine.config.findings import nearest
+from olive_engine.config.legacy.edits import Revision
+from olive_engine.config.legacy.systems import device_of
+from olive_engine.errors import ConfigPath
+from olive_engine.options import DataRef, OptionsClass, marked
+
+
+def revise_whole(revision: Revision) -> None:
+    """Apply all of them."""
+    _training_config(revision)
+    _only_data_config(revision)
+    _hosts_without_systems(revision)
+    _execution_providers(revision)
+    _data_root(revision)
+    _azureml_client(revision)
+
+
+def _training_config(revision: Revision) -> None:
+    """What `training_config` says is meant for every pass that trains; what a pass says itself counts more."""
+    path: ConfigPath = ("training_config",)
+    config = revision.value(path)
+    if not isinstance(config, dict):
+        if config is None:
+            revision.remove(path)
+        return
+    trained = [entry for entry, options in _passes(revision) if "training_args" in options.model_fields]
+    if not trained:
+        revision.refuse(path, "there is no pass that trains", "add one, such as {type: LoRA}, or remove this")
+    else:
+        names = ", ".join(str(entry[1]) for entry in trained)
+        revision.note(path, f"`training_config` counts for every pass that trains: {names}")
+    for entry in trained:
+        for name, value in config.items():
+            if not revision.has((*entry, "training_args", name)):
+                revision.put((*entry, "training_args", name), value, (*path, name))
+    revision.remove(path)
+
+
+def _only_data_config(revision: Revision) -> None:
+    """A pass that needs data and names none gets the only data config there is."""
+    data = revision.value(("data_configs",))
+    if not isinstance(data, list) or len(data) != 1 or not isinstance(data[0], dict):
+        return
+    name = data[0].get("name")
+    if not isinstance(name, str):
+        return
+    for entry, options in _passes(revision):
+        for option, mark in marked(options, DataRef):
+            if mark.required and revision.value((*entry, option)) is None:
+                revision.note((*entry, option), f"`{option}` is {name}, the only data config", entry)
+                revision.put((*entry, option), name, entry)
+
+
+def _hosts_without_systems(revision: Revision) -> None:
+    """A host that is named where no system is described can only be this machine."""
+    if revision.members(("systems",)) or any(
+        nearest(key, ["systems"]) for key in revision.members(()) if key != "systems"
+    ):
+        return
+    places: list[ConfigPath] = [("host",), ("target",)]
+    places += [(*entry, "host") for entry in revision.matches("passes.*.@")]
+    for path in places:
+        name = revision.value(path)
+        if isinstance(name, str):
+            revision.note(path, f"no `systems` are described, so {name!r} is this machine")
+            revision.remove(path)
+
+
+def _execution_providers(revision: Revision) -> None:
+    """Providers of the engine, as Olive had them up to 0.5, are those of the system that evaluates."""
+    path: ConfigPath = ("execution_providers",)
+    providers = revision.value(path)
+    if not isinstance(providers, list) or not providers:
+        if providers is None or providers == []:
+            revision.remove(path)
+        return
+    named = revision.value(("target",)) or revision.value(("host",))
+    systems = revision.members(("systems",))
+    if isinstance(named, str) and named in systems:
+        name = named
+    elif systems:
+        revision.note(path, "no system is named as host or target, so nothing evaluates with these providers")
+        revision.remove(path)
+        return
+    else:
+        name = "evaluating"
+        revision.put(("systems", name, "type"), "LocalSystem", path)
+        revision.put(("target",), name, path)
+    accelerators = ("systems", name, "accelerators")
+    written = revision.value(accelerators)
+    revision.note(path, f"`execution_providers` stand in the accelerators of the system that evaluates: {name}")
+    if not isinstance(written, list) or not written:
+        revision.put(accelerators, [{"device": device_of(providers), "execution_providers": providers}], path)
+    else:
+        for index in range(len(written)):
+            if not revision.value((*accelerators, index, "execution_providers")):
+                revision.put((*accelerators, index, "execution_providers"), providers, path)
+    revision.remove(path)
+
+
+def _data_root(revision: Revision) -> None:
+    """`data_root` stands before every relative path of data."""
+    path: ConfigPath = ("data_root",)
+    root = revision.value(path)
+    if isinstance(root, str):
+        revision.note(path, "`data_root` is written in `data_files` itself")
+        pattern = "data_configs.*.load_dataset_config.data_files"
+        for place in dict.fromkeys((*revision.matches(f"{pattern}.@"), *revision.matches(f"{pattern}.*.@"))):
+            name = revision.value(place)
+            if isinstance(name, str) and "://" not in name and not PurePosixPath(name).is_absolute():
+                revision.put(place, f"{root.rstrip('/')}/{name}")
+    if root is None or isinstance(root, str):
+        revision.remove(path)
+
+
+def _azureml_client(revision: Revision) -> None:
+    """The workspace at the top is that of every AzureML system that names none of its own."""
+    path: ConfigPath = ("azureml_client",)
+    client = revision.value(path)
+    if client is None:
+        revision.remove(path)
+        return
+    for name in revision.members(("systems",)):
+        kind = revision.value(("systems", name, "type"))
+        if isinstance(kind, str) and kind.lower() == "azureml" and not revision.has(("systems", name, *path)):
+            revision.note(path, "`azureml_client` stands in the systems that use it")
+            revision.put(("systems", name, *path), client, path)
+    revision.remove(path)
+
+
+def _passes(revision: Revision) -> Iterator[tuple[ConfigPath, OptionsClass]]:
+    """Every pass that is installed, each alternative, with the class of its options."""
+    for entry in revision.matches("passes.*.@"):
+        kind = revision.value((*entry, "type"))
+        cls = registry.find_pass(kind) if isinstance(kind, str) else None
+        if cls is not None:
+            yield entry, cls.config_type

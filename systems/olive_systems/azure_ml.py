@@ -1,0 +1,132 @@
+"""Azure ML: how its jobs are described. Running them comes with a later version; until then a run says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, JsonValue, model_validator
+
+from olive_engine.contracts import Accelerator, Capabilities, Environment, Handle, Resources, System
+from olive_engine.digests import digest
+from olive_engine.errors import SystemUnavailable
+from olive_engine.options import Options, Secret
+
+_REFERENCE = re.compile(r"\$\{env:[A-Za-z_][A-Za-z0-9_]*\}")
+
+
+def _only_a_reference(value: bool | str | None) -> bool | str | None:  # noqa: FBT001 - pydantic's signature
+    if isinstance(value, str) and not _REFERENCE.fullmatch(value):
+        raise ValueError("a secret is never written into a file: write ${env:NAME}, or true for the key vault's")
+    return value
+
+
+class AzureMLClient(Options):
+    """An Azure ML workspace, and how it is talked to."""
+
+    subscription_id: str | None = Field(None, description="The subscription that the workspace is in.")
+    resource_group: str | None = Field(None, description="The resource group that the workspace is in.")
+    workspace_name: str | None = Field(None, description="The name of the workspace.")
+    aml_config_path: str | None = Field(
+        None, description="A config.json as Azure's portal gives it, with the other three in it."
+    )
+    keyvault_name: str | None = Field(None, description="The key vault that holds the hub's token, as `hf-token`.")
+    read_timeout: int = Field(60, gt=0, description="Seconds to wait for an answer of the service.")
+    max_operation_retries: int = Field(3, ge=0, description="How often a call that failed is tried again.")
+    operation_retry_interval: int = Field(5, gt=0, description="Seconds before the first repetition; then doubled.")
+    default_auth_params: dict[str, JsonValue] = Field({}, description="Passed on to `DefaultAzureCredential`.")
+
+    @model_validator(mode="after")
+    def _names_a_workspace(self) -> AzureMLClient:
+        if self.aml_config_path is None:
+            parts = ("subscription_id", "resource_group", "workspace_name")
+            if missing := [name for name in parts if getattr(self, name) is None]:
+                raise ValueError(f"a workspace needs {', '.join(parts)}, or aml_config_path; {missing[0]} is not given")
+        return self
+
+
+class DockerConfig(Options):
+    """The image that jobs run in."""
+
+    base_image: str | None = Field(None, description="An image of a registry, such as mcr.microsoft.com/azureml/….")
+    dockerfile: str | None = Field(None, description="A Dockerfile to build the image from, in build_context_path.")
+    build_context_path: str | None = Field(None, description="The folder that the Dockerfile is built in.")
+    conda_file_path: str | None = Field(None, description="A conda environment file for the base image.")
+    name: str | None = Field(None, description="Name to register the environment under.")
+    version: str | None = Field(None, description="Version to register the environment under.")
+
+    @model_validator(mode="after")
+    def _has_an_image(self) -> DockerConfig:
+        if self.base_image is None and (self.dockerfile is None or self.build_context_path is None):
+            raise ValueError("an image needs base_image, or dockerfile with build_context_path")
+        return self
+
+
+class EnvironmentConfig(Options):
+    """An environment that the workspace has already."""
+
+    name: str = Field(description="Its name.")
+    version: str | None = Field(None, description="Its version; none: by label.")
+    label: str | None = Field(None, description="Its label, such as latest.")
+
+
+class AzureMLConfig(Options):
+    """Options of an AzureML system."""
+
+    azureml_client: AzureMLClient | None = Field(
+        None, description="The workspace; a workflow's own `azureml_client` counts where it is left out."
+    )
+    aml_compute: str = Field(min_length=1, description="The compute target, by name.")
+    aml_docker_config: DockerConfig | None = Field(None, description="The image that jobs run in.")
+    aml_environment_config: EnvironmentConfig | None = Field(None, description="Or an environment of the workspace.")
+    accelerators: tuple[Accelerator, ...] = Field((), description="The devices of the compute; default: a CPU.")
+    datastores: str = Field("workspaceblobstore", description="The datastore that inputs and results are kept in.")
+    instance_count: int = Field(1, gt=0, description="Machines of a job.")
+    resources: dict[str, JsonValue] = Field({}, description="Resources of a job, in Azure ML's terms.")
+    tags: dict[str, str] = Field({}, description="Tags of every job.")
+    environment_variables: dict[str, str] = Field({}, description="Set for the jobs.")
+    hf_token: Annotated[bool | str | None, Secret(), AfterValidator(_only_a_reference)] = Field(
+        None,
+        description="Token of the model hub: true takes the secret `hf-token` of the key vault, ${env:NAME} a variable "
+        "of the machine that submits; needed for gated names only.",
+    )
+
+
+class AzureML(System):
+    """Runs jobs on Azure ML's computes. Its description is read and checked; running comes with a later version."""
+
+    type = "AzureML"
+    config_type = AzureMLConfig
+
+    def __init__(self, name: str, config: Options) -> None:
+        super().__init__(name, config)
+        self._options = config
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Jobs elsewhere, that leave their outputs there."""
+        return Capabilities(
+            shared_filesystem=False, max_parallel=1, streams_events=False, keeps_state=False, keeps_outputs=True
+        )
+
+    @property
+    def resources(self) -> Resources:
+        """The device that the options name."""
+        accelerators = self._options.accelerators if isinstance(self._options, AzureMLConfig) else ()
+        return Resources(threads=1, device=accelerators[0].device if accelerators else "cpu")
+
+    def environment(self, packages: Sequence[str]) -> Environment | None:  # noqa: ARG002 - the contract's
+        """Only a job there can tell."""
+        return None
+
+    @property
+    def environment_id(self) -> str:
+        """Of what the options say of image, environment and compute."""
+        names = {"aml_compute", "aml_docker_config", "aml_environment_config"}
+        return digest(self._options.model_dump(mode="json", include=names))
+
+    def submit(self, job: Path) -> Handle:
+        """Not yet."""
+        raise SystemUnavailable(f"{self.name}: running on Azure ML is not available yet ({job.name} was not submitted)")
