@@ -1,8 +1,8 @@
 """The contracts: what a pass, a metric and a system promise, and the format they talk in."""
 
 from olive_engine.contracts.metrics import AnyMetric, Measurement, Metric
-from olive_engine.contracts.passes import AnyPass, Device, Known, Objection, PackItem, Pass, PassContext
-from olive_engine.contracts.systems import Capabilities, Handle, System, Update
+from olive_engine.contracts.passes import AnyPass, Device, Known, Needs, Objection, PackItem, Pass, PassContext
+from olive_engine.contracts.systems import Accelerator, Capabilities, Handle, System, Update
 from olive_engine.contracts.wire import (
     EVENT_LINE,
     EVENT_PREFIX,
@@ -26,6 +26,7 @@ __all__ = [
     "EVENT_LINE",
     "EVENT_PREFIX",
     "PROTOCOL",
+    "Accelerator",
     "AnyMetric",
     "AnyPass",
     "Capabilities",
@@ -43,6 +44,7 @@ __all__ = [
     "Measurement",
     "Metric",
     "Metrics",
+    "Needs",
     "Objection",
     "PackItem",
     "Pass",

@@ -11,7 +11,7 @@ from types import UnionType
 from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from olive_engine.contracts.wire import Event, Segment
-from olive_engine.models import Checkpoint, Model, ModelClass, TrialState
+from olive_engine.models import Checkpoint, HfModel, Model, ModelClass, TrialState
 from olive_engine.options import DataRef, Options, OptionsClass, marked
 
 C = TypeVar("C", bound=Options)
@@ -55,6 +55,16 @@ class Objection:
     what: str
     hint: str = ""
     severity: Literal["error", "warning", "note"] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a step takes at the least, in bytes; 0: it cannot be told beforehand."""
+
+    memory: int = 0
+    """Of the device that it runs on."""
+    disk: int = 0
+    """For its result."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,15 @@ class Pass(ABC, Generic[C, I, O]):
         own device, which is an error only when it comes to running.
         """
         return ()
+
+    @classmethod
+    def needs(cls, config: C, known: Known) -> Needs:  # noqa: ARG003 - for subclasses
+        """What a run takes at the least: a run is refused where there is less, so never more than it really takes.
+
+        By default: a whole Hugging Face model is written about as large as it was read.
+        """
+        size = known.checkpoint.size if known.checkpoint else 0
+        return Needs(disk=size if cls.produces == (HfModel,) else 0)
 
     # --- optional, for training -----------------------------------------------------------------------------------
 
