@@ -83,7 +83,7 @@ def build(workflow: Workflow) -> PassGraph:
             problems.append(Problem(node.path, f"`{metric}` is measured on {subject} twice, with other options"))
     used = {step for node in nodes.values() for step in node.data.values()}
     nodes = {node.name: node for node in _data_nodes(workflow) if node.name in used} | nodes
-    if not nodes:
+    if not nodes and not workflow.unavailable:
         problems.append(
             Problem(("passes",), "there is nothing to do", "add a pass, or an evaluator for the input model")
         )

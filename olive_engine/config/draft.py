@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -71,22 +71,22 @@ def read(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Draft:
     Relative paths in the workflow are relative to the working directory; those of `extends` to the file that says so.
     Nothing is raised for a wrong workflow: the problems are in the draft.
     """
-    problems: list[Problem] = []
-    notices: list[Problem] = []
+    reader = _Reader()
     files: list[Source] = []
+    complete = True
     for path in paths:
         try:
             files += with_bases(path)
         except InvalidWorkflow as error:
-            problems += error.problems
+            reader.problems += error.problems
+            complete = False
     root: Node | None = None
     for source in files:
-        revised = _revised(source.root, problems, notices)
+        revised = reader.revised(source.root)
         root = revised if root is None else merge(root, revised)
-    if root is None or len(files) < len(paths):
-        return Draft(None, tuple(problems), tuple(notices))
-    names = tuple(source.text.name for source in files)
-    return _finished(root, names, overrides, Path.cwd(), problems, notices)
+    if root is None or not complete:
+        return Draft(None, tuple(reader.problems), tuple(reader.notices))
+    return reader.finished(root, tuple(source.text.name for source in files), overrides, Path.cwd())
 
 
 def parse_tree(tree: Mapping[str, object], base_dir: Path | None = None, overrides: Sequence[str] = ()) -> Draft:
@@ -95,43 +95,51 @@ def parse_tree(tree: Mapping[str, object], base_dir: Path | None = None, overrid
         root = from_python(tree)
     except TypeError as error:
         return Draft(None, (Problem((), str(error)),))
-    problems: list[Problem] = []
-    notices: list[Problem] = []
-    root = _revised(root, problems, notices)
-    return _finished(root, (), overrides, base_dir or Path.cwd(), problems, notices)
+    reader = _Reader()
+    return reader.finished(reader.revised(root), (), overrides, base_dir or Path.cwd())
 
 
-def _revised(root: Node, problems: list[Problem], notices: list[Problem], names: Sequence[str] = ()) -> Node:
-    """In today's spelling, with its variables filled in."""
-    revision = Revision(filled_in(root, registry.secrets(), problems), names)
-    revise(revision)
-    problems += revision.problems
-    notices += revision.notices
-    return revision.root
+class _Reader:
+    """What is found on the way from trees to a workflow."""
 
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.notices: list[Problem] = []
+        self.lacks: list[Problem] = []
+        self.lacking: set[tuple[str, str]] = set()
 
-def _finished(
-    root: Node,
-    names: Sequence[str],
-    overrides: Sequence[str],
-    base_dir: Path,
-    problems: list[Problem],
-    notices: list[Problem],
-) -> Draft:
-    """What is read of the whole: overrides, rewrites that need all of it, and the values."""
-    for override in overrides:
-        try:
-            root = apply_override(root, override)
-        except InvalidWorkflow as error:
-            problems += error.problems
-    if overrides or len(names) > 1:  # a later file or `--set` may say otherwise what an earlier one says
-        root = _revised(root, problems, notices, names)
-    revision = Revision(root, names)
-    revise_whole(revision)
-    problems += revision.problems
-    notices += revision.notices
-    findings = Findings(revision.root)
-    parsed = parse(findings, base_dir)
-    workflow = None if problems else parsed.workflow
-    found = in_line_order((*problems, *findings.problems))
-    return Draft(workflow, found, tuple(notices), findings.root, parsed.data_configs, base_dir)
+    def revised(self, root: Node, names: Sequence[str] = ()) -> Node:
+        """In today's spelling, with its variables filled in."""
+        return self._after(Revision(filled_in(root, registry.secrets(), self.problems), names), revise)
+
+    def finished(self, root: Node, names: Sequence[str], overrides: Sequence[str], base_dir: Path) -> Draft:
+        """What the whole comes to: overrides, rewrites that need all of it, and the values."""
+        for override in overrides:
+            try:
+                root = apply_override(root, override)
+            except InvalidWorkflow as error:
+                self.problems += error.problems
+        if overrides or len(names) > 1:  # a later file or `--set` may say otherwise what an earlier one says
+            root = self.revised(root, names)
+        findings = Findings(self._after(Revision(root, names), revise_whole))
+        parsed = parse(findings, base_dir, self.lacking)
+        workflow = parsed.workflow
+        if workflow is not None and self.lacks:
+            workflow = workflow.model_copy(update={"unavailable": tuple(self.lacks)})
+        problems = in_line_order((*self.problems, *self.lacks, *findings.problems))
+        return Draft(
+            None if self.problems else workflow,
+            problems,
+            tuple(self.notices),
+            findings.root,
+            parsed.data_configs,
+            base_dir,
+        )
+
+    def _after(self, revision: Revision, change: Callable[[Revision], None]) -> Node:
+        change(revision)
+        self.problems += revision.problems
+        self.notices += revision.notices
+        self.lacks += revision.lacks
+        self.lacking |= revision.lacking
+        return revision.root

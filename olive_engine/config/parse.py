@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,15 @@ class Parsed:
     data_configs: Mapping[int, DataConfig] = field(default_factory=dict)
 
 
-def parse(findings: Findings, base_dir: Path) -> Parsed:
-    """Read the tree of `findings` as a workflow; there is none if any problem was found, now or before."""
+def parse(findings: Findings, base_dir: Path, lacking: Collection[tuple[str, str]] = ()) -> Parsed:
+    """Read the tree of `findings` as a workflow; there is none if any problem was found, now or before.
+
+    Args:
+        findings: the tree, and where problems go.
+        base_dir: where relative paths start.
+        lacking: the data configs and evaluators, as (section, name), of which something cannot be had yet: such a data
+            config has a name alone, such an evaluator may have no metric.
+    """
     raw = plain(findings.root)
     if not isinstance(raw, dict):
         found = "the file is empty" if raw is None else f"found {shown(raw)}"
@@ -66,10 +74,10 @@ def parse(findings: Findings, base_dir: Path) -> Parsed:
     data = {
         index: config
         for index, each in enumerate(_list(raw, "data_configs", findings))
-        if (config := validated(DataConfig, each, ("data_configs", index), findings)) is not None
+        if (config := _data(each, ("data_configs", index), findings, lacking)) is not None
     }
     systems = _entries(raw, "systems", findings, _system)
-    evaluators = _entries(raw, "evaluators", findings, _evaluator)
+    evaluators = _entries(raw, "evaluators", findings, partial(_evaluator, lacking=lacking))
     passes = _entries(raw, "passes", findings, _pass_slot)
     check_references(plain(findings.root), findings)
     settings = {key: value for key, value in raw.items() if key in Workflow.model_fields and key not in SECTIONS}
@@ -80,10 +88,22 @@ def parse(findings: Findings, base_dir: Path) -> Parsed:
     except ValidationError as error:
         report(error, settings, (), findings)
         return Parsed(None, data)
+    sound = {index: config for index, config in data.items() if ("data_configs", config.name) not in lacking}
     if findings.count:
-        return Parsed(None, data)
+        return Parsed(None, sound)
     sections = {"data_configs": tuple(data.values()), "systems": systems, "evaluators": evaluators, "passes": passes}
-    return Parsed(workflow.model_copy(update=sections), data)
+    return Parsed(workflow.model_copy(update=sections), sound)
+
+
+def _data(
+    raw: JsonValue, path: ConfigPath, findings: Findings, lacking: Collection[tuple[str, str]]
+) -> DataConfig | None:
+    """A data set; in the place of one that cannot be had yet, a name that stands for it in a plan."""
+    if isinstance(raw, dict) and list(raw) == ["name"] and ("data_configs", raw["name"]) in lacking:
+        name = raw["name"]
+        source: JsonValue = {"data_name": f"unavailable/{name}"}
+        return validated(DataConfig, {"name": name, "load_dataset_config": source}, path, findings)
+    return validated(DataConfig, raw, path, findings)
 
 
 def _top_level(raw: Mapped, findings: Findings) -> Mapped:
@@ -223,7 +243,9 @@ def _pass(raw: JsonValue, path: ConfigPath, findings: Findings) -> PassEntry | N
 # --- evaluators ---------------------------------------------------------------------------------------------------
 
 
-def _evaluator(raw: JsonValue, path: ConfigPath, findings: Findings) -> EvaluatorConfig | None:
+def _evaluator(
+    raw: JsonValue, path: ConfigPath, findings: Findings, *, lacking: Collection[tuple[str, str]]
+) -> EvaluatorConfig | None:
     if not isinstance(raw, dict):
         findings.add(path, f"expected a mapping with `metrics`, found {shown(raw)}")
         return None
@@ -233,6 +255,8 @@ def _evaluator(raw: JsonValue, path: ConfigPath, findings: Findings) -> Evaluato
         if name is not None:
             known_raw[name] = value
     metrics = known_raw.get("metrics")
+    if metrics == [] and path in lacking:
+        return EvaluatorConfig(metrics=())
     if not isinstance(metrics, list) or not metrics:
         if "metrics" not in known_raw:
             findings.add((*path, "metrics"), "`metrics` is required", "a list of {name, type, …}")

@@ -72,7 +72,7 @@ class MetricEntry(Options):
 class EvaluatorConfig(Options):
     """A named list of metrics."""
 
-    metrics: tuple[MetricEntry, ...] = Field(min_length=1, description="What to measure.")
+    metrics: tuple[MetricEntry, ...] = Field(description="What to measure.")
 
 
 class SystemEntry(Options):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.resources import url_of
-from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Refused, Rewritten, Rule, Valued
+from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Refused, Rewritten, Rule
+from olive_engine.errors import ConfigPath
 
 _PARTS = ("load_dataset_config", "pre_process_data_config", "post_process_data_config", "dataloader_config")
 _EACH = "data_configs.*"
@@ -38,27 +41,96 @@ def _nested(part: str) -> tuple[Rule, ...]:
     )
 
 
+PARTS_OF: dict[str, tuple[str, ...]] = {
+    "load_dataset_config": ("data_name", "dataset_name", "data_files", "split", "subset", "trust_remote_code"),
+    "dataloader_config": ("batch_size", "shuffle", "drop_last"),
+}
+"""Where an option of Olive 0.4's `params_config` belongs; any other: pre_process_data_config."""
+
+
+def _params_config(revision: Revision) -> None:
+    """Up to Olive 0.5 the options of all parts stood in one mapping."""
+    for path in revision.matches(f"{_EACH}.params_config"):
+        revision.note(path, "the options of `params_config` stand in the part that they belong to")
+        for kwargs in ("component_kwargs", "components_kwargs"):
+            for name in revision.members((*path, kwargs)):
+                revision.move((*path, kwargs, name), (*path[:-1], f"{name}_config"))
+            revision.remove((*path, kwargs))
+        for name in revision.members(path):
+            part = next((part for part, names in PARTS_OF.items() if name in names), "pre_process_data_config")
+            revision.move((*path, name), (*path[:-1], part, name))
+        revision.remove(path)
+
+
+_OWN_CODE = ("user_script", "script_dir")
+_OURS = {
+    "load_dataset_config": ("huggingface_dataset",),
+    "pre_process_data_config": ("huggingface_pre_process", "text_generation_huggingface_pre_process"),
+    "dataloader_config": ("default_dataloader", "dataloader"),
+}
+"""Types of parts that mean what every data set does here."""
+_OTHER_TASKS = (
+    *("input_cols", "label_cols", "max_length", "seqlen", "seq_length", "align_labels", "image_processor"),
+    *("model_name", "task", "kwargs", "size", "crop_size", "padding", "truncation", "tokenizer", "cols"),
+)
+"""Options of Olive's data sets for other tasks than making text."""
+_CONTAINERS = ("datacontainer", "huggingfacecontainer")
+
+
+def _unavailable(revision: Revision) -> None:
+    """Data sets that code of the user's makes, or that are made for other models than those that write text."""
+    value = revision.value(("data_configs",))
+    for index in range(len(value) if isinstance(value, list) else 0):
+        path: ConfigPath = ("data_configs", index)
+        reason = next(_reasons(revision, path), None)
+        if reason is not None:
+            what, place = reason
+            name = revision.value((*path, "name"))
+            revision.lack(path, what, name, place)
+            revision.put(path, {"name": name}, path)
+
+
+def _reasons(revision: Revision, path: ConfigPath) -> Iterator[tuple[str, ConfigPath]]:
+    """Why a data set cannot be had yet, and where that is written."""
+    for name in _OWN_CODE:
+        if revision.value((*path, name)):
+            yield f"data with a `{name}` are not available yet: they run code of your own", (*path, name)
+    kind = revision.value((*path, "type"))
+    if isinstance(kind, str) and kind.lower() not in _CONTAINERS and kind.lower().endswith("container"):
+        yield f"a {kind} is not available yet", (*path, "type")
+    for part in _PARTS:
+        own = revision.value((*path, part, "type"))
+        if isinstance(own, str) and own.lower() not in _OURS.get(part, ()):
+            yield f"data of the type {own} are not available yet", (*path, part, "type")
+        if part in ("load_dataset_config", "pre_process_data_config"):
+            for name in _OTHER_TASKS:
+                if revision.value((*path, part, name)) is not None:
+                    what = f"`{name}` is for models that do not write text: such data are not available yet"
+                    yield what, (*path, part, name)
+            if revision.value((*path, part, "data_dir")) is not None:
+                yield "`data_dir` is not available yet: name the files in `data_files`", (*path, part, "data_dir")
+
+
 _BATCHES = "batches are made by the pass or the metric: rows of a batch are padded to the longest, and masked"
 
 DATA: tuple[Rule, ...] = (
     Rewritten(_as_list),
     Lifted(f"{_EACH}.config", "what `config` holds stands beside `type`"),
+    Rewritten(_params_config),
     *(rule for part in _PARTS for rule in _nested(part)),
     Dropped(f"{_EACH}.components", "no component was written", ({},)),
     Dropped(f"{_EACH}.components_kwargs", "no component was written", ({},)),
     # Where the rows are.
-    Valued(f"{_LOAD}.type", {"huggingface_dataset": None}, "not needed: rows come from `data_name` and `data_files`"),
-    Dropped(f"{_LOAD}.type", "not needed: it is what is meant", (None,)),
+    Dropped(f"{_LOAD}.type", "not needed: rows come from `data_name` and `data_files`", ("huggingface_dataset", None)),
     Moved(f"{_LOAD}.dataset_name", f"{_LOAD}.data_name", "`dataset_name` is called `data_name`"),
     Dropped(f"{_LOAD}.trust_remote_code", "data sets are read without running code of theirs"),
     Rewritten(_files),
     # How a row becomes tokens.
-    Valued(
+    Dropped(
         f"{_PRE}.type",
-        {"text_generation_huggingface_pre_process": None, "huggingface_pre_process": None},
         "not needed: text is what every row becomes",
+        ("text_generation_huggingface_pre_process", "huggingface_pre_process", None),
     ),
-    Dropped(f"{_PRE}.type", "not needed: it is what is meant", (None,)),
     Dropped(f"{_PRE}.dataset_type", "not needed: a corpus is what is meant", ("corpus",)),
     Refused(
         f"{_PRE}.dataset_type",
@@ -83,6 +155,8 @@ DATA: tuple[Rule, ...] = (
         ("line-by-line-random", "join-random", "join-sliding-window"),
     ),
     Dropped(f"{_PRE}.stride", "it is the step of a sliding window"),
+    Rewritten(_unavailable),
+    Dropped(f"{_EACH}.post_process_data_config", "a metric reads the answers that a model writes"),
     # Batches.
     Dropped(f"{_EACH}.dataloader_config.type", "not needed: batches are what is meant"),
     Dropped(f"{_EACH}.dataloader_config.drop_last", "every row counts in an evaluation"),

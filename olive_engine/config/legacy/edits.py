@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
@@ -66,6 +67,10 @@ class Revision:
     edits: list[Edit] = field(default_factory=list)
     notices: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    lacks: list[Problem] = field(default_factory=list)
+    """What is read and cannot be had yet: warnings, until it comes to running."""
+    lacking: set[tuple[str, str]] = field(default_factory=set)
+    """The data configs and evaluators of which something cannot be had, as (section, name)."""
 
     def node(self, path: ConfigPath) -> Node | None:
         """The node at `path`."""
@@ -142,11 +147,22 @@ class Revision:
         node = find(self.root, path)
         self.problems.append(Problem(path, what, hint, node.key_position if node else None))
 
+    def lack(self, path: ConfigPath, what: str, name: JsonValue, at: ConfigPath | None = None) -> None:
+        """Report what is right and cannot be had yet, of the data config or evaluator of that name.
+
+        The rest is judged and planned without it, and a run refuses.
+        """
+        self.lacking.add((str(path[0]), str(name)))
+        node = find(self.root, path if at is None else at)
+        hint = "the rest can be planned, but not be run"
+        self.lacks.append(Problem(path, what, hint, node.key_position if node else None, severity="warning"))
+
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _do(self, edit: Edit, source: Node | None = None) -> None:
-        self.root = applied(self.root, edit, source)
-        self.edits.append(edit)
+        with suppress(KeyError):  # what should hold it is of another kind: reading the values will say so
+            self.root = applied(self.root, edit, source)
+            self.edits.append(edit)
 
     def _rank(self, node: Node) -> int:
         name = node.text.name if node.text else ""
@@ -199,6 +215,9 @@ def _put(root: Node, path: ConfigPath, node: Node) -> Node:
         parent = find(root, path[:length])
         if parent is None or parent.value is None:
             root = with_node(root, path[:length], replace(node, value={}))
+    parent, last = find(root, path[:-1]), path[-1]
+    if parent is not None and isinstance(parent.value, tuple) and last == len(parent.value):
+        return with_node(root, path[:-1], replace(parent, value=(*parent.value, node)))
     return with_node(root, path, node)
 
 
@@ -243,5 +262,5 @@ def _matches(node: Node, pattern: tuple[str, ...], path: ConfigPath) -> Iterator
             yield from _matches(node, rest, path)
         return
     for key, child in members:
-        if head in ("*", key):
+        if head in ("*", str(key)):
             yield from _matches(child, rest, (*path, key))

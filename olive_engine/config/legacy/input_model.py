@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.resources import url_of
-from olive_engine.config.legacy.rules import Lifted, Moved, Rewritten, Rule, Valued
+from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, Rule, Valued
 
 _MODEL = ("input_model",)
 _CODE = ("model_loader", "model_script")
@@ -22,6 +22,26 @@ def _hf_config(revision: Revision) -> None:
     elif revision.has(name):
         revision.note(name, "`hf_config.model_name` is called `model_path`")
         revision.move(name, (*_MODEL, "model_path"))
+
+
+DATASET = "__input_model_data_config__"
+"""What Olive up to 0.5 called the data set that an hf_config describes."""
+
+
+def _dataset(revision: Revision) -> None:
+    """A data set in hf_config is a data config, which metrics name or leave out."""
+    path = (*_MODEL, "hf_config", "dataset")
+    value = revision.value(path)
+    if not isinstance(value, dict):
+        revision.remove(path)
+        return
+    revision.note(path, f"a data set is described under `data_configs`: {DATASET}")
+    data = revision.value(("data_configs",))
+    if isinstance(data, list):
+        revision.put(("data_configs", len(data)), {"name": DATASET, "params_config": value}, path)
+    else:
+        revision.put(("data_configs", DATASET), {"params_config": value}, path)
+    revision.remove(path)
 
 
 def _kind(revision: Revision) -> None:
@@ -68,6 +88,14 @@ def _format(revision: Revision) -> None:
         revision.remove(path)
 
 
+_EXPORT = "an export finds the inputs and outputs of a model itself"
+_NOT_NEEDED = {
+    "model_class": "the model's own config.json tells its class",
+    "feature": "the task says it",
+    "components": _EXPORT,
+    "use_ort_implementation": _EXPORT,
+}
+
 INPUT_MODEL: tuple[Rule, ...] = (
     Lifted("input_model.config", "what `config` holds stands beside `type`"),
     Moved(
@@ -83,10 +111,25 @@ INPUT_MODEL: tuple[Rule, ...] = (
     Moved("input_model.hf_config.load_kwargs", "input_model.load_kwargs", "`hf_config.load_kwargs` is `load_kwargs`"),
     Moved("input_model.hf_config.task", "input_model.task", "`hf_config.task` stands beside `type`"),
     Rewritten(_hf_config),
+    Rewritten(_dataset),
+    *(Dropped(f"input_model.hf_config.{name}", why) for name, why in _NOT_NEEDED.items()),
     Lifted("input_model.hf_config", "what `hf_config` holds stands beside `type`"),
     Rewritten(_path),
     Rewritten(_format),
     Rewritten(_kind),
     Valued("input_model.type", {"onnxmodel": "OnnxModel"}, "`{old}` is called `{new}`"),
+    *(
+        Dropped(f"input_model.{name}", why)
+        for name, why in {
+            **dict.fromkeys(("io_config", "dummy_inputs_func", "model_script", "script_dir"), _EXPORT),
+            "generative": "a model that writes text is meant",
+            "model_attributes": "what is known of a model is read from its own files",
+            "model_storage_kind": "the path tells it",
+            "is_hf_model": "the type tells it",
+            "inference_settings": "sessions are made for the target's device",
+            "use_ort_extensions": "sessions are made for the target's device",
+            **_NOT_NEEDED,
+        }.items()
+    ),
     Lifted("input_model.load_kwargs.extra_args", "what `extra_args` holds stands in `load_kwargs`"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from olive_engine.config.legacy.edits import Revision
-from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, Rule, type_of
+from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, Rule, Valued, type_of
 from olive_engine.errors import ConfigPath
 
 _EACH = "passes.*.@"
@@ -75,8 +75,13 @@ def _join(revision: Revision, flows: list[list[str]], names: list[str]) -> None:
 
 
 def _take(revision: Revision, name: str, source: str) -> None:
-    for entry in revision.matches(f"passes.{name}.@"):
-        revision.put((*entry, "input"), source, entry)
+    """Write where a pass, or each of its alternatives, takes its model from."""
+    value = revision.value(("passes", name))
+    places: list[ConfigPath] = [("passes", name)]
+    if isinstance(value, list):
+        places = [("passes", name, index) for index in range(len(value))]
+    for place in places:
+        revision.put((*place, "input"), source, place)
 
 
 def _free(name: str, taken: list[str], names: list[str]) -> str:
@@ -102,6 +107,7 @@ def _names_in(value: JsonValue) -> list[list[str]] | None:
 
 
 PASSES: tuple[Rule, ...] = (
+    Valued(f"{_EACH}.type", {"genaimodelexporter": "ModelBuilder"}, "`{old}` is called `{new}`"),
     Lifted(f"{_EACH}.config", "what `config` holds stands beside `type`"),
     Lifted(f"{_EACH}.params", "what `params` holds stands beside `type`"),
     Dropped(f"{_EACH}.clean_run_cache", "not needed: a step is keyed by everything that it depends on"),
@@ -113,6 +119,9 @@ PASSES: tuple[Rule, ...] = (
     Moved(f"{_EACH}.hf_training_args", _ARGS, "`hf_training_args` is called `training_args`", _TRAINED),
     Moved(f"{_ARGS}.evaluation_strategy", f"{_ARGS}.eval_strategy", "`evaluation_strategy` is called `eval_strategy`"),
     Rewritten(_double_quant),
+    Lifted(f"{_ARGS}.extra_args", "what `extra_args` holds stands beside it"),
+    Dropped(f"{_EACH}.training_output_dir", _OUTSIDE),
+    Dropped(f"{_EACH}.use_ort_trainer", "training is done in torch; ONNX Runtime's trainer is no more", (False, None)),
     Dropped(f"{_ARGS}.output_dir", _OUTSIDE),
     Dropped(f"{_ARGS}.overwrite_output_dir", _OUTSIDE),
     Dropped(f"{_ARGS}.resume_from_checkpoint", "a run that was cut off always goes on from its last checkpoint"),

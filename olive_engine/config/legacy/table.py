@@ -6,14 +6,30 @@ Sources: microsoft/Olive's configuration classes and examples at v0.4 to v0.9, a
 from __future__ import annotations
 
 from olive_engine.config.legacy.data import DATA
+from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.evaluators import EVALUATORS
 from olive_engine.config.legacy.input_model import INPUT_MODEL
 from olive_engine.config.legacy.passes import PASSES
-from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rule
+from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, Rule
 from olive_engine.config.legacy.search import SEARCH
 from olive_engine.config.legacy.systems import CLIENTS, SYSTEMS
 
 _OWN_CACHE = "not needed: a step is keyed by everything that it depends on, so nothing stale is ever taken"
+
+
+def _inline_systems(revision: Revision) -> None:
+    """Up to Olive 0.5 a system could be described where it is named."""
+    for option in ("host", "target"):
+        if isinstance(revision.value((option,)), dict) and not revision.has(("systems", option)):
+            revision.note((option,), f"a system is described under `systems`, and `{option}` names it")
+            revision.move((option,), ("systems", option))
+            revision.put((option,), option, ("systems", option))
+    evaluator = revision.value(("evaluator",))
+    if isinstance(evaluator, dict) and not revision.has(("evaluators", "evaluator")):
+        revision.note(("evaluator",), "an evaluator is described under `evaluators`, and `evaluator` names it")
+        revision.move(("evaluator",), ("evaluators", "evaluator"))
+        revision.put(("evaluator",), "evaluator", ("evaluators", "evaluator"))
+
 
 TOP: tuple[Rule, ...] = (
     Moved("model", "input_model", "`model` is called `input_model`"),
@@ -28,6 +44,8 @@ TOP: tuple[Rule, ...] = (
     Dropped("ort_py_log_severity_level", "ONNX Runtime's own messages are shown from warnings on"),
     Dropped("log_to_file", "`olive run --json` writes every event; redirect it to a file"),
     Dropped("plot_pareto_frontier", "the report of a search has the Pareto front", (False, None)),
+    Dropped("packaging_config", "packaging is not available yet: the final models are folders in `output_dir`"),
+    Rewritten(_inline_systems),
     Dropped("no_artifacts", "only final models are written to `output_dir`; everything else stays in the cache"),
 )
 

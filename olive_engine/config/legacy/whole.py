@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from olive_engine import registry
 from olive_engine.config.findings import nearest
 from olive_engine.config.legacy.edits import Revision
+from olive_engine.config.legacy.input_model import DATASET
 from olive_engine.config.legacy.systems import device_of
 from olive_engine.errors import ConfigPath
 from olive_engine.options import DataRef, OptionsClass, marked
@@ -17,6 +18,7 @@ def revise_whole(revision: Revision) -> None:
     """Apply all of them."""
     _training_config(revision)
     _only_data_config(revision)
+    _data_of_the_model(revision)
     _hosts_without_systems(revision)
     _execution_providers(revision)
     _data_root(revision)
@@ -57,6 +59,20 @@ def _only_data_config(revision: Revision) -> None:
             if mark.required and revision.value((*entry, option)) is None:
                 revision.note((*entry, option), f"`{option}` is {name}, the only data config", entry)
                 revision.put((*entry, option), name, entry)
+
+
+def _data_of_the_model(revision: Revision) -> None:
+    """A metric that names no data was measured on the data set that the model's hf_config described."""
+    data = revision.value(("data_configs",))
+    named = [each.get("name") for each in data if isinstance(each, dict)] if isinstance(data, list) else []
+    if DATASET not in named:
+        return
+    for metric in revision.matches("evaluators.*.metrics.*"):
+        kind = revision.value((*metric, "type"))
+        cls = registry.find_metric(kind) if isinstance(kind, str) else None
+        if cls is not None and cls.needs_data and revision.value((*metric, "data_config")) is None:
+            revision.note((*metric, "data_config"), f"`data_config` is the model's own: {DATASET}", metric)
+            revision.put((*metric, "data_config"), DATASET, metric)
 
 
 def _hosts_without_systems(revision: Revision) -> None:
