@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from olive_engine.config.workflow import Workflow
 
 
+MANY = 3
+"""So many notices call for a remedy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What the command line says about the workflow."""
@@ -100,8 +104,11 @@ def read_draft(choice: Choice) -> Draft:
 
     draft = reading.read_workflow(paths, overrides)
     if draft.workflow is None or draft.workflow.log_severity_level <= WARNING:
-        for notice in grouped(draft.notices):
+        notices = grouped(draft.notices)
+        for notice in notices:
             warn(f"note: {notice}")
+        if len(notices) > MANY:
+            warn(f"note: `olive migrate {paths[0]}` writes it in today's spelling")
         if warnings := [problem for problem in draft.problems if problem.severity == "warning"]:
             warn(render(warnings))
     session().tracebacks |= draft.workflow is not None and draft.workflow.log_severity_level == DEBUG

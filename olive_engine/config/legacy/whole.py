@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 
 from olive_engine import registry
-from olive_engine.config.findings import nearest
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.input_model import DATASET
 from olive_engine.config.legacy.systems import device_of
@@ -77,9 +77,8 @@ def _data_of_the_model(revision: Revision) -> None:
 
 def _hosts_without_systems(revision: Revision) -> None:
     """A host that is named where no system is described can only be this machine."""
-    if revision.members(("systems",)) or any(
-        nearest(key, ["systems"]) for key in revision.members(()) if key != "systems"
-    ):
+    slip = get_close_matches("systems", [key for key in revision.members(()) if key != "systems"], cutoff=0.8)
+    if revision.members(("systems",)) or slip:
         return
     places: list[ConfigPath] = [("host",), ("target",)]
     places += [(*entry, "host") for entry in revision.matches("passes.*.@")]
