@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from olive_engine import registry
 from olive_engine.config.data import DataConfig
@@ -13,7 +15,7 @@ from olive_engine.config.findings import Findings, in_line_order
 from olive_engine.config.legacy import Revision, revise, revise_whole
 from olive_engine.config.overrides import apply_override
 from olive_engine.config.parse import parse
-from olive_engine.config.tree import Node, Source, find, from_python, locate, merge
+from olive_engine.config.tree import Node, Source, find, from_python, locate, merge, plain
 from olive_engine.config.variables import filled_in
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import ConfigPath, InvalidWorkflow, Position, Problem
@@ -26,7 +28,7 @@ class Draft:
     workflow: Workflow | None
     problems: tuple[Problem, ...]
     notices: tuple[Problem, ...] = ()
-    """Older spellings that were read as today's, one for each place."""
+    """What is worth saying of a sound file: older spellings that were read as today's, what an option means here."""
     root: Node | None = None
     """The merged tree, with the positions of everything in it."""
 
@@ -39,11 +41,12 @@ class Draft:
         """Where the value at `path` was written; if it was not, its nearest ancestor. None for values from Python."""
         return locate(self.root, path) if self.root is not None else None
 
-    def adding(self, problems: Iterable[Problem]) -> Draft:
+    def adding(self, problems: Iterable[Problem], notices: Iterable[Problem] = ()) -> Draft:
         """The draft with further problems, located where they are not yet. With an error it is no workflow any more."""
         located = [self._located(problem) for problem in problems]
         workflow = None if any(problem.severity == "error" for problem in located) else self.workflow
-        return replace(self, workflow=workflow, problems=in_line_order((*self.problems, *located)))
+        noticed = (*self.notices, *(self._located(notice) for notice in notices))
+        return replace(self, workflow=workflow, problems=in_line_order((*self.problems, *located)), notices=noticed)
 
     def raise_if_wrong(self) -> Workflow:
         """The workflow.
@@ -105,8 +108,7 @@ class _Reader:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.notices: list[Problem] = []
-        self.lacks: list[Problem] = []
-        self.lacking: set[tuple[str, str]] = set()
+        self.lacks: dict[tuple[str, str], list[Problem]] = {}
 
     def revised(self, root: Node, names: Sequence[str] = ()) -> Node:
         """In today's spelling, with its variables filled in."""
@@ -122,11 +124,11 @@ class _Reader:
         if overrides or len(names) > 1:  # a later file or `--set` may say otherwise what an earlier one says
             root = self.revised(root, names)
         findings = Findings(self._after(Revision(root, names), revise_whole))
-        parsed = parse(findings, base_dir, self.lacking)
-        workflow = parsed.workflow
-        if workflow is not None and self.lacks:
-            workflow = workflow.model_copy(update={"unavailable": tuple(self.lacks)})
-        problems = in_line_order((*self.problems, *self.lacks, *findings.problems))
+        parsed = parse(findings, base_dir, self.lacks)
+        workflow, lacks = parsed.workflow, self._felt(findings.root)
+        if workflow is not None and lacks:
+            workflow = workflow.model_copy(update={"unavailable": lacks})
+        problems = in_line_order((*self.problems, *lacks, *findings.problems))
         return Draft(
             None if self.problems else workflow,
             problems,
@@ -136,10 +138,24 @@ class _Reader:
             base_dir,
         )
 
+    def _felt(self, root: Node) -> tuple[Problem, ...]:
+        """What cannot be had and is used: a data config or an evaluator that nothing names is missed by nobody."""
+        tree = plain(root)
+        places = [tree.get(key) for key in ("evaluator", "evaluators", "passes")] if isinstance(tree, dict) else []
+        used = {text for place in places for text in _texts(place)}
+        return tuple(lack for (_, name), lacks in self.lacks.items() for lack in lacks if name in used)
+
     def _after(self, revision: Revision, change: Callable[[Revision], None]) -> Node:
         change(revision)
         self.problems += revision.problems
         self.notices += revision.notices
-        self.lacks += revision.lacks
-        self.lacking |= revision.lacking
+        self.lacks |= revision.lacks
         return revision.root
+
+
+def _texts(value: JsonValue) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)

@@ -51,7 +51,8 @@ def migrate(path: Path) -> Migrated:
     revision = _revised(source)
     if revision.problems:
         raise InvalidWorkflow(tuple(revision.problems))
-    notices, lacks = tuple(revision.notices), tuple(revision.lacks)
+    notices = tuple(revision.notices)
+    lacks = tuple(lack for lacks in revision.lacks.values() for lack in lacks)
     content, wanted = source.text.content or "", plain(revision.root)
     if not revision.edits:
         return Migrated(content, notices, lacks)

@@ -67,10 +67,8 @@ class Revision:
     edits: list[Edit] = field(default_factory=list)
     notices: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    lacks: list[Problem] = field(default_factory=list)
-    """What is read and cannot be had yet: warnings, until it comes to running."""
-    lacking: set[tuple[str, str]] = field(default_factory=set)
-    """The data configs and evaluators of which something cannot be had, as (section, name)."""
+    lacks: dict[tuple[str, str], list[Problem]] = field(default_factory=dict)
+    """What is read and cannot be had yet, by (section, name): warnings, until it comes to running."""
 
     def node(self, path: ConfigPath) -> Node | None:
         """The node at `path`."""
@@ -152,10 +150,10 @@ class Revision:
 
         The rest is judged and planned without it, and a run refuses.
         """
-        self.lacking.add((str(path[0]), str(name)))
         node = find(self.root, path if at is None else at)
         hint = "the rest can be planned, but not be run"
-        self.lacks.append(Problem(path, what, hint, node.key_position if node else None, severity="warning"))
+        problem = Problem(path, what, hint, node.key_position if node else None, severity="warning")
+        self.lacks.setdefault((str(path[0]), str(name)), []).append(problem)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

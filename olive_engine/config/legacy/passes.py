@@ -112,6 +112,7 @@ PASSES: tuple[Rule, ...] = (
     Lifted(f"{_EACH}.params", "what `params` holds stands beside `type`"),
     Dropped(f"{_EACH}.clean_run_cache", "not needed: a step is keyed by everything that it depends on"),
     Dropped(f"{_EACH}.output_name", "not needed: what is written into `output_dir` is called after its pass"),
+    Dropped(f"{_EACH}.disable_search", "an option is searched only where a search is written for it"),
     # Fine-tuning.
     Moved(f"{_EACH}.lora_r", f"{_EACH}.r", "`lora_r` is called `r`"),
     Moved(f"{_EACH}.lora_alpha", f"{_EACH}.alpha", "`lora_alpha` is called `alpha`"),

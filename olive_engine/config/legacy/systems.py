@@ -118,5 +118,5 @@ SYSTEMS: tuple[Rule, ...] = (
     Moved(f"{_EACH}.device", f"{_EACH}.accelerators", "`device` is written as `accelerators: [{device: …}]`"),
     Rewritten(_accelerators),
     Dropped(f"{_EACH}.olive_managed_env", "an environment is what its `python_environment_path` says", (False, None)),
-    Dropped(f"{_EACH}.is_dev", "the code that runs there is always this version's", (False, None)),
+    Dropped(f"{_EACH}.is_dev", "the code that runs there is always this version's"),
 )

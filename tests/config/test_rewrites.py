@@ -1,0 +1,406 @@
+# ruff: noqa: E501 - a file on a line is easier to compare with what it is read as
+"""Every older spelling, with what it is read as. A rule that no case here exercises fails the last test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from olive_engine.config.legacy import Revision, revise, revise_whole
+from olive_engine.config.legacy.table import FILE_RULES
+from olive_engine.config.loader import loads
+from olive_engine.config.tree import plain
+
+TOP = {
+    "model": ("model: {type: HfModel}", "input_model: {type: HfModel}"),
+    "engine": ("engine: {cache_dir: here, output_dir: there}", "{cache_dir: here, output_dir: there}"),
+    "inline host": ("host: {type: LocalSystem}", "{systems: {host: {type: LocalSystem}}, host: host}"),
+    "inline target": (
+        "engine: {target: {type: LocalSystem, config: {accelerators: [gpu]}}}",
+        "{systems: {target: {type: LocalSystem, accelerators: [{device: gpu}]}}, target: target}",
+    ),
+    "inline evaluator": (
+        "evaluator: {metrics: [{name: a, type: latency}]}",
+        "{evaluators: {evaluator: {metrics: [{name: a, type: latency}]}}, evaluator: evaluator}",
+    ),
+    "azureml_client_config": (
+        "systems: {here: {type: Elsewhere, azureml_client_config: {workspace_name: w}}}",
+        "{systems: {here: {type: Elsewhere, azureml_client: {workspace_name: w}}}, azureml_client: {workspace_name: w}}",
+    ),
+    "a data set in hf_config": (
+        "input_model: {type: HfModel, model_path: a/b, hf_config: {dataset: {data_name: c/d, split: train}}}",
+        "{input_model: {type: HfModel, model_path: a/b}, data_configs: "
+        "[{name: __input_model_data_config__, load_dataset_config: {data_name: c/d, split: train}}]}",
+    ),
+    "a data set in hf_config beside others": (
+        "{input_model: {type: HfModel, model_path: a/b, hf_config: {dataset: {data_name: c/d}}}, data_configs: [{name: a}]}",
+        "{input_model: {type: HfModel, model_path: a/b}, data_configs: "
+        "[{name: a}, {name: __input_model_data_config__, load_dataset_config: {data_name: c/d}}]}",
+    ),
+    "code of one's own": (
+        "data_configs: [{name: a, user_script: b.py, load_dataset_config: {split: train}}]",
+        "data_configs: [{name: a}]",
+    ),
+    "max_samples": (
+        "data_configs: [{name: a, pre_process_data_config: {max_samples: 3}}]",
+        "data_configs: [{name: a, pre_process_data_config: {}, load_dataset_config: {max_samples: 3}}]",
+    ),
+    "workflow_config": ("workflow_config: {seed: 1}", "seed: 1"),
+}
+DROPPED_AT_THE_TOP = (
+    *("clean_cache: true", "clean_run_cache: false", "clean_evaluation_cache: true", "workflow_id: mine"),
+    *("output_name: x", "ort_log_severity_level: 3", "ort_py_log_severity_level: 3", "log_to_file: false"),
+    *("plot_pareto_frontier: false", "no_artifacts: true", "packaging_config: [{type: Zipfile, name: x}]"),
+)
+MODEL = {
+    "config": ("{type: HfModel, config: {model_path: a/b}}", "{type: HfModel, model_path: a/b}"),
+    "PyTorchModel": ("{type: PyTorchModel, model_path: a/b}", "{type: HfModel, model_path: a/b}"),
+    "ONNXModel": ("{type: ONNXModel, model_path: a}", "{type: OnnxModel, model_path: a}"),
+    "hf_config": (
+        "{type: PyTorchModel, hf_config: {model_name: a/b, task: text-generation}}",
+        "{type: HfModel, model_path: a/b, task: text-generation}",
+    ),
+    "model_name beside a path": (
+        "{type: PyTorchModel, model_path: here, hf_config: {model_name: a/b}}",
+        "{type: HfModel, model_path: here}",
+    ),
+    "from_pretrained_args": (
+        "{type: HfModel, model_path: a/b, hf_config: {from_pretrained_args: {trust_remote_code: true}}}",
+        "{type: HfModel, model_path: a/b, load_kwargs: {trust_remote_code: true}}",
+    ),
+    "model_loading_args": (
+        "{type: HfModel, model_path: a/b, hf_config: {model_loading_args: {extra_args: {use_cache: false}}}}",
+        "{type: HfModel, model_path: a/b, load_kwargs: {use_cache: false}}",
+    ),
+    "load_kwargs in hf_config": (
+        "{type: HfModel, model_path: a/b, hf_config: {load_kwargs: {revision: main}}}",
+        "{type: HfModel, model_path: a/b, load_kwargs: {revision: main}}",
+    ),
+    "folder": ("{type: HfModel, model_path: {type: folder, path: here}}", "{type: HfModel, model_path: here}"),
+    "name": (
+        "{type: HfModel, model_path: {type: string_name, config: {name: a/b}}}",
+        "{type: HfModel, model_path: a/b}",
+    ),
+    "azureml model": (
+        "{type: HfModel, model_path: {type: azureml_model, name: m, version: 2}}",
+        "{type: HfModel, model_path: 'azureml://models/m/versions/2'}",
+    ),
+    "azureml job output": (
+        "{type: HfModel, model_path: {type: azureml_job_output, job_id: j, output_name: o, relative_path: p}}",
+        "{type: HfModel, model_path: 'azureml://jobs/j/outputs/o/paths/p'}",
+    ),
+    "azureml datastore": (
+        "{type: HfModel, model_path: {type: azureml_datastore, datastore_url: 'azureml://datastores/d/paths/p'}}",
+        "{type: HfModel, model_path: 'azureml://datastores/d/paths/p'}",
+    ),
+    "mlflow": ("{type: HfModel, model_path: a, model_file_format: PyTorch.MLflow}", "{type: HfModel, model_path: a}"),
+}
+DROPPED_OF_A_MODEL = (
+    *("io_config: {input_names: [a]}", "dummy_inputs_func: f", "model_script: a.py", "script_dir: b"),
+    *("generative: true", "model_attributes: {}", "model_storage_kind: folder", "is_hf_model: true"),
+    *("inference_settings: {}", "use_ort_extensions: true", "model_class: A", "feature: causal-lm", "components: []"),
+    "use_ort_implementation: true",
+)
+DATA = {
+    "mapping": (
+        "{train: {load_dataset_config: {data_name: a/b}}}",
+        "[{name: train, load_dataset_config: {data_name: a/b}}]",
+    ),
+    "config": (
+        "[{name: a, config: {load_dataset_config: {data_name: a/b}}}]",
+        "[{name: a, load_dataset_config: {data_name: a/b}}]",
+    ),
+    "dataset_name": (
+        "[{name: a, load_dataset_config: {dataset_name: a/b, type: huggingface_dataset, trust_remote_code: true}}]",
+        "[{name: a, load_dataset_config: {data_name: a/b}}]",
+    ),
+    "params_config": (
+        "{a: {params_config: {data_name: a/b, split: train, batch_size: 2, text_cols: t, "
+        "component_kwargs: {pre_process_data: {source_max_len: 8}}}}}",
+        "[{name: a, pre_process_data_config: {max_seq_len: 8, text_cols: t}, "
+        "load_dataset_config: {data_name: a/b, split: train}, dataloader_config: {batch_size: 2}}]",
+    ),
+    "files of Azure ML": (
+        "[{name: a, load_dataset_config: {data_files: {train: {type: azureml_datastore, datastore_name: d, "
+        "relative_path: p.json}}}}]",
+        "[{name: a, load_dataset_config: {data_files: {train: 'azureml://datastores/d/paths/p.json'}}}]",
+    ),
+}
+PARTS = ("load_dataset", "pre_process_data", "post_process_data", "dataloader")
+PRE = {
+    "corpus": ("{dataset_type: corpus, text_cols: t}", "{text_cols: t}"),
+    "corpus_strategy": ("{corpus_strategy: join}", "{strategy: join}"),
+    "source_max_len": ("{source_max_len: 8}", "{max_seq_len: 8}"),
+    "padding": ("{pad_to_max_len: true, use_attention_mask: false, drop_short_sequences: true}", "{}"),
+    "type": ("{type: text_generation_huggingface_pre_process, text_cols: t}", "{text_cols: t}"),
+    "seed and window": ("{random_seed: 1, stride: 4, joiner: null}", "{}"),
+}
+SYSTEM = {
+    "config": ("{type: LocalSystem, config: {workers: 1}}", "{type: LocalSystem, workers: 1}"),
+    "device": ("{type: LocalSystem, device: GPU}", "{type: LocalSystem, accelerators: [{device: gpu}]}"),
+    "names": (
+        "{type: LocalSystem, accelerators: [cpu, GPU]}",
+        "{type: LocalSystem, accelerators: [{device: cpu}, {device: gpu}]}",
+    ),
+    "one": ("{type: LocalSystem, accelerators: {device: cpu}}", "{type: LocalSystem, accelerators: [{device: cpu}]}"),
+    "providers alone": (
+        "{type: LocalSystem, accelerators: [{execution_providers: [CUDAExecutionProvider]}]}",
+        "{type: LocalSystem, accelerators: [{device: gpu, execution_providers: [CUDAExecutionProvider]}]}",
+    ),
+    "providers with options": (
+        "{type: LocalSystem, accelerators: [{device: npu, execution_providers: [[QNNExecutionProvider, {a: 1}], "
+        "{CPUExecutionProvider: {}}]}]}",
+        "{type: LocalSystem, accelerators: [{device: npu, execution_providers: [QNNExecutionProvider, CPUExecutionProvider]}]}",
+    ),
+    "environment": ("{type: LocalSystem, olive_managed_env: false, is_dev: true}", "{type: LocalSystem}"),
+}
+METRICS = {
+    "evaluator's config": ("{config: {metrics: [{name: a, type: latency}]}}", "{metrics: [{name: a, type: latency}]}"),
+    "by name": ("{metrics: {a: {type: latency}}}", "{metrics: [{name: a, type: latency}]}"),
+    "one": ("{metrics: {name: a, type: latency}}", "{metrics: [{name: a, type: latency}]}"),
+    "config": ("{metrics: [{name: a, config: {type: latency}}]}", "{metrics: [{name: a, type: latency}]}"),
+    "sub_type": (
+        "{metrics: [{name: a, type: latency, sub_type: avg, priority_rank: 1, goal: {type: threshold, value: 1}}]}",
+        "{metrics: [{name: a, type: latency, sub_types: [{name: avg, priority: 1, goal: {type: threshold, value: 1}}]}]}",
+    ),
+    "priority_rank": (
+        "{metrics: [{name: a, type: latency, sub_types: [{name: avg, priority_rank: 1}]}]}",
+        "{metrics: [{name: a, type: latency, sub_types: [{name: avg, priority: 1}]}]}",
+    ),
+    "sub_types alone": (
+        "{metrics: [{name: a, type: latency, sub_types: avg}]}",
+        "{metrics: [{name: a, type: latency, sub_types: [avg]}]}",
+    ),
+    "settings of a value": (
+        "{metrics: [{name: a, type: latency, sub_types: [{name: avg, metric_config: {warmup_num: 1, sleep_num: 0}}]}]}",
+        "{metrics: [{name: a, type: latency, sub_types: [{name: avg}], metric_config: {warmup_num: 1}}]}",
+    ),
+    "backend": (
+        "{metrics: [{name: a, type: accuracy, backend: huggingface_metrics}]}",
+        "{metrics: [{name: a, type: accuracy}]}",
+    ),
+    "user_config": (
+        "{metrics: [{name: a, type: accuracy, user_config: {batch_size: 4, io_bind: true, inference_settings: {}, "
+        "shared_kv_buffer: true, run_kwargs: {}}}]}",
+        "{metrics: [{name: a, type: accuracy, metric_config: {batch_size: 4}}]}",
+    ),
+    "goal and target": (
+        "{target: here, metrics: [{name: a, type: latency, goal: null, sub_types: [{name: avg, goal: {type: min_improvement}}]}]}",
+        "{metrics: [{name: a, type: latency, sub_types: [{name: avg, goal: {type: min-improvement}}]}]}",
+    ),
+    "custom metric": (
+        "{metrics: [{name: a, type: custom}, {name: b, type: latency}]}",
+        "{metrics: [{name: b, type: latency}]}",
+    ),
+    "typed evaluator": ("{type: LMEvaluator, tasks: [x]}", "{metrics: []}"),
+}
+PASS = {
+    "config": ("{type: LoRA, config: {r: 1}}", "{type: LoRA, r: 1}"),
+    "params": ("{type: LoRA, params: {r: 1}}", "{type: LoRA, r: 1}"),
+    "alternatives": ("[{type: LoRA, config: {lora_r: 1}}, {type: QLoRA}]", "[{type: LoRA, r: 1}, {type: QLoRA}]"),
+    "GenAIModelExporter": ("{type: GenAIModelExporter, precision: int4}", "{type: ModelBuilder, precision: int4}"),
+    "lora_r": ("{type: LoRA, lora_r: 1, lora_alpha: 2}", "{type: LoRA, r: 1, alpha: 2}"),
+    "weight_decay": ("{type: LoRA, weight_decay: 0.1}", "{type: LoRA, training_args: {weight_decay: 0.1}}"),
+    "hf_training_args": ("{type: LoRA, hf_training_args: {seed: 1}}", "{type: LoRA, training_args: {seed: 1}}"),
+    "extra_args": (
+        "{type: LoRA, training_args: {extra_args: {adam_beta2: 0.9}}}",
+        "{type: LoRA, training_args: {adam_beta2: 0.9}}",
+    ),
+    "evaluation_strategy": (
+        "{type: LoRA, training_args: {evaluation_strategy: steps}}",
+        "{type: LoRA, training_args: {eval_strategy: steps}}",
+    ),
+    "double_quant": ("{type: LoRA, double_quant: true}", "{type: QLoRA, double_quant: true}"),
+    "no double_quant": ("{type: LoRA, double_quant: false}", "{type: LoRA}"),
+    "of a run": (
+        "{type: LoRA, clean_run_cache: true, output_name: x, disable_search: true, training_output_dir: y, "
+        "use_ort_trainer: false}",
+        "{type: LoRA}",
+    ),
+}
+DROPPED_ARGS = (
+    *("output_dir: x", "overwrite_output_dir: true", "resume_from_checkpoint: x", "save_total_limit: 2"),
+    *("save_strategy: steps", "logging_dir: x", "report_to: none", "logging_strategy: steps"),
+    *("remove_unused_columns: false", "do_train: true", "do_eval: true", "prediction_loss_only: true"),
+)
+SEARCH = {
+    "search_algorithm": (
+        "{search_algorithm: exhaustive, search_algorithm_config: {seed: 1}}",
+        "{sampler: sequential, sampler_config: {seed: 1}}",
+    ),
+    "type": ("{type: random}", "{sampler: random}"),
+}
+
+
+def cases() -> Iterator[tuple[str, str, str]]:
+    """Every case: its name, the old text and the new one."""
+    for name, (old, new) in TOP.items():
+        yield name, old, new
+    for old in DROPPED_AT_THE_TOP:
+        yield old.partition(":")[0], old, "{}"
+    sections = {"input_model": MODEL, "data_configs": DATA, "systems: {here": SYSTEM, "evaluators: {e": METRICS}
+    sections |= {"passes: {p": PASS, "search_strategy": SEARCH}
+    for section, table in sections.items():
+        end = "}" if "{" in section else ""
+        for name, (old, new) in table.items():
+            yield f"{section.partition(':')[0]} {name}", f"{section}: {old}{end}", f"{section}: {new}{end}"
+    for old in DROPPED_OF_A_MODEL:
+        model = "type: HfModel, model_path: a/b"
+        yield f"input_model {old}", f"input_model: {{{model}, {old}}}", f"input_model: {{{model}}}"
+        yield f"hf_config {old}", f"input_model: {{{model}, hf_config: {{{old}}}}}", f"input_model: {{{model}}}"
+    for old in DROPPED_ARGS:
+        yield (
+            f"training_args {old}",
+            f"passes: {{p: {{type: LoRA, training_args: {{{old}}}}}}}",
+            "passes: {p: {type: LoRA, training_args: {}}}",
+        )
+    for name, (old, new) in PRE.items():
+        before, after = "data_configs: [{name: a, pre_process_data_config: ", "}]"
+        yield f"pre_process {name}", before + old + after, before + new + after
+    for part in PARTS:
+        kept = {"load_dataset": "split: b", "pre_process_data": "text_cols: b", "dataloader": "batch_size: 2"}.get(part)
+        wanted = f"data_configs: [{{name: a, {part}_config: {{{kept}}}}}]" if kept else "data_configs: [{name: a}]"
+        value = kept or "a: 1"
+        for nesting in ("params", "config", "kwargs"):
+            yield f"{part} {nesting}", f"data_configs: [{{name: a, {part}_config: {{{nesting}: {{{value}}}}}}}]", wanted
+        yield f"{part} itself", f"data_configs: [{{name: a, {part}: {{{value}}}}}]", wanted
+        for group in ("components", "components_kwargs"):
+            yield f"{part} {group}", f"data_configs: [{{name: a, {group}: {{{part}: {{{value}}}}}}}]", wanted
+    for rest in ("type: default_dataloader", "drop_last: true", "shuffle: true"):
+        yield (
+            f"dataloader {rest}",
+            f"data_configs: [{{name: a, dataloader_config: {{{rest}}}}}]",
+            "data_configs: [{name: a, dataloader_config: {}}]",
+        )
+
+
+CASES = list(cases())
+
+
+@pytest.fixture(autouse=True)
+def plugins() -> None:
+    """What is installed: the rules know its names."""
+
+
+def revised(text: str) -> Revision:
+    revision = Revision(loads(text.encode(), "w.yaml", "yaml").root)
+    revise(revision)
+    return revision
+
+
+@pytest.mark.parametrize(("old", "new"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_an_older_spelling(old: str, new: str) -> None:
+    revision = revised(old)
+    assert revision.problems == []
+    assert plain(revision.root) == yaml.safe_load(new)
+    assert revision.notices or revision.lacks
+    again = revised(yaml.safe_dump(plain(revision.root), sort_keys=False))
+    assert (again.edits, again.notices) == ([], [])
+
+
+REFUSED = {
+    "input_model: {type: PyTorchModel, model_loader: f, model_script: a.py}": "a model that code of your own makes",
+    "input_model: {type: HfModel, model_path: a, model_file_format: PyTorch.StateDict}": "such a file is a pickle",
+    "input_model: {type: HfModel, model_path: {type: azureml_modle, name: a}}": "no kind of path is called 'azureml_modle'",
+    "input_model: {type: HfModel, model_path: {type: azureml_model, name: a}}": "lacks `version`",
+    "input_model: {type: HfModel, model_path: {type: folder}}": "`path` is required",
+    "data_configs: [{name: a, pre_process_data_config: {dataset_type: pair}}]": "pairs of source and target",
+    "data_configs: [{name: a, pre_process_data_config: {corpus_strategy: join-random}}]": "random sampling",
+    "pass_flows: {a: b}": "expected a list of lists",
+    "{passes: {a: {type: LoRA}}, pass_flows: [[a, b]]}": "there is no pass 'b'",
+    "passes: {a: {type: LoRA, r: 1, lora_r: 2}}": "`passes.a.r` is written too, with another value",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_cannot_be_read_is_refused_by_name(text: str) -> None:
+    (problem,) = revised(text).problems
+    assert REFUSED[text] in problem.what
+    assert problem.position is not None
+
+
+FLOWS: dict[str, dict[str, str | None]] = {
+    "[[a, b], [a, c]]": {"a": None, "b": None, "c": "a"},
+    "[[a, b], [c, b]]": {"a": None, "b": None, "c": "input_model", "b_2": None},
+    "[[c, a]]": {"c": None, "a": None},
+    "[a, b]": {"a": None, "b": None},
+}
+
+
+@pytest.mark.parametrize("flows", FLOWS)
+def test_flows_become_inputs(flows: str) -> None:
+    revision = revised(f"passes: {{a: {{type: A}}, b: {{type: B}}, c: {{type: C}}}}\npass_flows: {flows}")
+    tree = plain(revision.root)
+    assert isinstance(tree, dict)
+    passes = tree["passes"]
+    assert isinstance(passes, dict)
+    inputs = {name: entry.get("input") if isinstance(entry, dict) else entry for name, entry in passes.items()}
+    assert inputs == FLOWS[flows]
+    assert list(passes) == list(FLOWS[flows])
+    assert "pass_flows" not in tree
+
+
+def test_every_rule_of_the_table_has_a_case() -> None:
+    used: set[int] = set()
+    texts = (
+        [case[1] for case in CASES]
+        + list(REFUSED)
+        + [f"{{passes: {{a: {{type: A}}}}, pass_flows: {f}}}" for f in FLOWS]
+    )
+    texts.append("systems: {a: {azureml_client: {workspace_name: w}}}")
+    for text in texts:
+        revision = Revision(loads(text.encode(), "w.yaml", "yaml").root)
+        for index, rule in enumerate(FILE_RULES):
+            before = len(revision.edits) + len(revision.problems)
+            rule.apply(revision)
+            if len(revision.edits) + len(revision.problems) > before:
+                used.add(index)
+    assert [FILE_RULES[index] for index in range(len(FILE_RULES)) if index not in used] == []
+
+
+WHOLE = {
+    "training_config": (
+        "{passes: {a: {type: LoRA, training_args: {seed: 1}}, b: {type: MergeAdapterWeights}}, training_config: {seed: 2, bf16: true}}",
+        "passes: {a: {type: LoRA, training_args: {seed: 1, bf16: true}}, b: {type: MergeAdapterWeights}}",
+    ),
+    "the only data config": (
+        "{data_configs: [{name: d}], passes: {a: {type: LoRA}}}",
+        "{data_configs: [{name: d}], passes: {a: {type: LoRA, train_data_config: d}}}",
+    ),
+    "no systems": ("{host: aml, target: aml, passes: {a: {type: X, host: aml}}}", "passes: {a: {type: X}}"),
+    "providers without systems": (
+        "execution_providers: [CPUExecutionProvider]",
+        "{systems: {evaluating: {type: LocalSystem, accelerators: [{device: cpu, execution_providers: "
+        "[CPUExecutionProvider]}]}}, target: evaluating}",
+    ),
+    "providers of the target": (
+        "{systems: {s: {type: LocalSystem, accelerators: [{device: gpu}]}}, target: s, execution_providers: [CUDAExecutionProvider]}",
+        "{systems: {s: {type: LocalSystem, accelerators: [{device: gpu, execution_providers: [CUDAExecutionProvider]}]}}, target: s}",
+    ),
+    "data_root": (
+        "{data_root: base/, data_configs: [{name: d, load_dataset_config: {data_files: {train: [a.json, /b.json]}}}]}",
+        "data_configs: [{name: d, load_dataset_config: {data_files: {train: [base/a.json, /b.json]}}}]",
+    ),
+    "workspace": (
+        "{azureml_client: {workspace_name: w}, systems: {s: {type: AzureML}, t: {type: LocalSystem}}}",
+        "systems: {s: {type: AzureML, azureml_client: {workspace_name: w}}, t: {type: LocalSystem}}",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_needs_the_whole(name: str) -> None:
+    old, new = WHOLE[name]
+    revision = Revision(loads(old.encode(), "w.yaml", "yaml").root)
+    revise_whole(revision)
+    assert plain(revision.root) == yaml.safe_load(new)
+    assert revision.notices
+    assert revision.problems == []
+
+
+def test_a_training_config_without_a_training_is_refused() -> None:
+    revision = Revision(loads(b"training_config: {seed: 1}", "w.yaml", "yaml").root)
+    revise_whole(revision)
+    assert [problem.what for problem in revision.problems] == ["there is no pass that trains"]
