@@ -30,9 +30,9 @@ from olive_engine.executor import Outcome, execute
 from olive_engine.models import Artifact
 from olive_engine.outputs import Written
 from olive_engine.planner import Plan
-from olive_engine.probing import known_environment, probe
+from olive_engine.preflight import check, probe_unknown
 from olive_engine.reading import load_workflow
-from olive_engine.registry import find_metric, find_pass, find_system
+from olive_engine.registry import find_system
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.staging import CachedResults
@@ -130,27 +130,12 @@ def why(workflow: Workflow, step: str) -> tuple[str, ...]:
     return steps[step].reasons
 
 
-def lacking(workflow_plan: Plan) -> tuple[Problem, ...]:
-    """What the steps that must run need and their systems don't have: an error when it comes to running."""
-    missing: dict[str, set[str]] = {}
-    extras: dict[str, set[str]] = {}
-    for name in workflow_plan.to_run:
-        node = workflow_plan.steps[name].node
-        environment = workflow_plan.facts.environments.get(node.system)
-        required = workflow_plan.facts.requires[node.kind, node.type]
-        absent = {name for name in required if environment and not planner.installed(name, environment)}
-        if absent:
-            missing.setdefault(node.system, set()).update(absent)
-            cls = find_pass(node.type) if node.kind == "pass" else find_metric(node.type)
-            extras.setdefault(node.system, set()).add(cls.extra if cls else "cpu")
-    return tuple(
-        Problem(
-            ("systems", system),
-            f"{', '.join(sorted(packages))} {'is' if len(packages) == 1 else 'are'} not installed there",
-            f'pip install "olive-engine[{",".join(sorted(extras[system]))}]"',
-        )
-        for system, packages in missing.items()
-    )
+def preflight(workflow: Workflow, made: Plan) -> tuple[Problem, ...]:
+    """What speaks against running a plan: libraries, providers, devices and room on each step's own host.
+
+    An error among it would stop `run`; a warning would not.
+    """
+    return check(workflow, made)
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -172,6 +157,8 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
     """
     listener, started = reporter or Reporter(), time.perf_counter()
     outputs.check_output_dir(workflow)
+    if workflow.unavailable:  # before a hub or a system is asked
+        raise InvalidWorkflow(workflow.unavailable)
     try:
         pinned = hub.pin(workflow, online=True)
         with _open(pinned, debug=debug) as (store, systems), store.in_use():
@@ -203,8 +190,10 @@ def _carry_out(
 ) -> tuple[Plan, Outcome, Written]:
     """Plan, execute, write; again from the plan when a cached file turns out to be damaged."""
     for attempt in range(1, REPLANS + 1):
-        current = _preflight(workflow, store, systems)
+        current, doubts = _preflight(workflow, store, systems)
         listener.on_event(events.PlanMade(planned_steps(current)))
+        for doubt in doubts if attempt == 1 else ():
+            listener.on_event(events.Warned(str(doubt)))
         try:
             outcome = execute(current, store, systems, listener)
             if outcome.failures:
@@ -218,16 +207,18 @@ def _carry_out(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _preflight(workflow: Workflow, store: Store, systems: Mapping[str, System]) -> Plan:
-    """The plan with everything known that only a run may ask for; refuses what the systems cannot do."""
-    built = graph.build(workflow)
-    for name, packages in facts_module.packages_by_system(built).items():
-        if known_environment(systems[name], sorted(packages), store) is None:
-            probe(systems[name], sorted(packages), store)
+def _preflight(workflow: Workflow, store: Store, systems: Mapping[str, System]) -> tuple[Plan, tuple[Problem, ...]]:
+    """The plan with everything known that only a run may ask for, and what speaks against it without forbidding it.
+
+    Raises:
+        InvalidWorkflow: the systems cannot do what is asked of them.
+    """
+    probe_unknown(graph.build(workflow), systems, store)
     current = _plan(workflow, store, systems, online=True)
-    if problems := lacking(current):
-        raise InvalidWorkflow(problems)
-    return current
+    problems = check(workflow, current)
+    if errors := tuple(problem for problem in problems if problem.severity == "error"):
+        raise InvalidWorkflow(errors)
+    return current, problems
 
 
 def _plan(workflow: Workflow, store: Store, systems: Mapping[str, System], *, online: bool) -> Plan:
@@ -329,10 +320,10 @@ def _report(result: RunResult, current: Plan, outcome: Outcome) -> dict[str, Jso
 __all__ = [
     "RunResult",
     "StepResult",
-    "lacking",
     "load_workflow",
     "plan",
     "planned_steps",
+    "preflight",
     "run",
     "why",
 ]

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from olive_engine import hub
 from olive_engine.config.data import DataConfig
 from olive_engine.config.local_models import local_path
+from olive_engine.config.mlflow_models import NoHuggingFaceModel, layout
 from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig, Workflow
 from olive_engine.contracts import System
 from olive_engine.data import REQUIRES as DATA_REQUIRES
@@ -37,7 +38,7 @@ def gather(
         InvalidWorkflow: the input model or a data file cannot be read.
     """
     kinds: set[tuple[str, str]] = {(node.kind, node.type) for node in graph.nodes.values()}
-    requires = {kind_type: _requires(*kind_type) for kind_type in kinds}
+    requires = {kind_type: requires_of(*kind_type) for kind_type in kinds}
     model = _input_model(workflow, store, online=online)
     data_nodes = [node for node in graph.nodes.values() if node.kind == "data"]
     files = {node.name: _source_files(node, workflow) for node in data_nodes}
@@ -59,7 +60,7 @@ def packages_by_system(graph: PassGraph) -> dict[str, set[str]]:
     """The distributions that the steps of each system require."""
     packages: dict[str, set[str]] = {}
     for node in graph.nodes.values():
-        wanted = {name for requirement in _requires(node.kind, node.type) for name in flavours(requirement)}
+        wanted = {name for requirement in requires_of(node.kind, node.type) for name in flavours(requirement)}
         packages.setdefault(node.system, set()).update(wanted)
     return packages
 
@@ -79,7 +80,7 @@ def _input_model(workflow: Workflow, store: Store, *, online: bool) -> Manifest 
             folder = hub.snapshot(model.model_path, str(revision), online=online) if known else None
         if folder is None:
             return None
-        parts = {"model_path": _without_pickles(store.sources.tree(folder), model, "model_path")}
+        parts = {"model_path": _without_pickles(_model_tree(folder, model, store), model, "model_path")}
         if model.adapter_path:
             adapter = store.sources.tree(local_path(model.adapter_path, base))
             parts["adapter_path"] = _without_pickles(adapter, model, "adapter_path")
@@ -88,6 +89,19 @@ def _input_model(workflow: Workflow, store: Store, *, online: bool) -> Manifest 
     kwargs = {name: value for name, value in model.load_kwargs.items() if name != "revision"}
     kind = "HfAdapterModel" if model.adapter_path else "HfModel"
     return Manifest(kind=kind, attributes={"task": model.task, "load_kwargs": kwargs}, parts=parts)
+
+
+def _model_tree(folder: Path, model: HfModelConfig, store: Store) -> Tree:
+    """The files of a Hugging Face model; in an MLflow folder they lie in several folders of it."""
+    try:
+        places = layout(folder, model.model_path)
+    except NoHuggingFaceModel as error:
+        raise InvalidWorkflow((Problem(("input_model", "model_path"), str(error), error.hint),)) from None
+    if places is None:
+        return store.sources.tree(folder)
+    found = store.sources.tree(folder, frozenset(places.values()))
+    files = {name: found.files[place] for name, place in places.items()}
+    return Tree(files=files, location=found.location, places=places)
 
 
 def _onnx_manifest(model: OnnxModelConfig, base: Path, store: Store) -> Manifest:
@@ -122,7 +136,7 @@ def _without_pickles(tree: Tree, model: HfModelConfig, field: str) -> Tree:
             "save it as safetensors, or allow it with `load_kwargs: {use_safetensors: false}`",
         )
         raise InvalidWorkflow((problem,))
-    return Tree(files={n: e for n, e in tree.files.items() if n not in pickles}, location=tree.location)
+    return tree.model_copy(update={"files": {n: e for n, e in tree.files.items() if n not in pickles}})
 
 
 def _model_identity(workflow: Workflow, manifest: Manifest | None) -> JsonValue:
@@ -155,6 +169,8 @@ def _source_files(node: Node, workflow: Workflow) -> dict[str, Path]:
 def _source_identity(node: Node, files: Mapping[str, Path], workflow: Workflow, store: Store) -> JsonValue:
     """What stands for a data step's source in its key: contents by name, or a hub data set's commit."""
     config = _data_config(node, workflow)
+    if config.load_dataset_config.is_remote:
+        return None
     if name := hub.hub_dataset(config):
         revision = config.load_dataset_config.revision
         return {"hub": name, "commit": revision} if revision and hub.COMMIT.match(revision) else None
@@ -167,7 +183,8 @@ def _source_identity(node: Node, files: Mapping[str, Path], workflow: Workflow, 
 # --- code ---------------------------------------------------------------------------------------------------------
 
 
-def _requires(kind: str, type_: str) -> tuple[str, ...]:
+def requires_of(kind: str, type_: str) -> tuple[str, ...]:
+    """The distributions that a step of that kind and type needs where it runs."""
     if kind == "data":
         return DATA_REQUIRES
     cls = find_pass(type_) if kind == "pass" else find_metric(type_)

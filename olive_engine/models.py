@@ -29,13 +29,19 @@ class Tree(BaseModel):
     """A folder's files by relative posix path, and where their bytes are.
 
     `location` is empty for bytes in the local store, else a URL: ``file:///…`` for a folder of the user's, or one with
-    the scheme of the system that keeps it.
+    the scheme of the system that keeps it. Where a folder of the user's is laid out in another way than the model that
+    is read from it, `places` says where under `location` each file lies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     files: dict[str, FileEntry]
     location: str = ""
+    places: dict[str, str] = {}
+
+    def place_of(self, name: str) -> str:
+        """Where a file lies under `location`."""
+        return self.places.get(name, name)
 
     @property
     def digest(self) -> str:
@@ -201,7 +207,7 @@ def tokenizer_part(tree: Tree) -> Tree:
         for path, entry in tree.files.items()
         if "/" not in path and (path.startswith(TOKENIZER_FILES) or path.endswith((".tiktoken", ".model")))
     }
-    return Tree(files=names, location=tree.location)
+    return tree.model_copy(update={"files": names})
 
 
 class Checkpoint(BaseModel):

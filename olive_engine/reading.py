@@ -1,4 +1,4 @@
-"""Reading workflow files and judging them with everything that needs no machine: schema, references, graph, local data.
+"""Reading workflow files and judging them with all that needs no machine: schema, references, graph, local files.
 
 Apart from `olive_engine.api`, so that a command that only judges a file imports nothing that plans or runs it.
 """
@@ -14,6 +14,7 @@ from olive_engine.config.draft import Draft, read
 from olive_engine.config.workflow import Workflow
 from olive_engine.data.check import check as check_data
 from olive_engine.errors import InvalidWorkflow, Problem
+from olive_engine.judging import judge
 
 
 def read_workflow(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> Draft:
@@ -23,15 +24,21 @@ def read_workflow(paths: Sequence[str | Path], overrides: Sequence[str] = ()) ->
     """
     draft = read([Path(path) for path in paths], overrides)
     found: list[Problem] = []
+    rows: dict[str, int] = {}
     for index, config in draft.data_configs.items():
-        problems = check_data(config, draft.base_dir)
-        found += [replace(problem, path=("data_configs", index, *problem.path)) for problem in problems]
-    if draft.workflow is not None:
-        try:
-            graph.build(draft.workflow)
-        except InvalidWorkflow as error:
-            found += error.problems
-    return draft.adding(found)
+        place = ("data_configs", index)
+        checked = check_data(config, draft.base_dir, draft.locate((*place, "load_dataset_config", "data_files")))
+        found += [replace(problem, path=(*place, *problem.path)) for problem in checked.problems]
+        if checked.rows is not None:
+            rows[config.name] = checked.rows
+    if draft.workflow is None:
+        return draft.adding(found)
+    try:
+        graph.build(draft.workflow)
+    except InvalidWorkflow as error:
+        found += error.problems
+    judgement = judge(draft.workflow, rows)
+    return draft.adding((*found, *judgement.problems), judgement.notices)
 
 
 def load_workflow(*paths: str | Path, overrides: Sequence[str] = ()) -> Workflow:

@@ -21,11 +21,13 @@ COMMANDS = {
     "run": "Run a workflow and write its final models.",
     "plan": "Show which steps would run, and why, and which would be reused.",
     "validate": "Check a workflow file; show everything that is wrong with it.",
+    "migrate": "Write a workflow file in today's spelling.",
     "why": "Say why a step would run.",
     "passes": "List the passes, or show one with its options.",
     "systems": "List the systems, or show one with its options.",
     "metrics": "List the metrics, or show one with its options.",
     "schema": "Print the JSON Schema of the workflow file, or of one pass.",
+    "doctor": "Examine what is installed here, and say what is wrong with it.",
     "cache": "Look at the cache, check it, clean it up.",
 }
 """Command -> its line in the help, the same as its own short help (a test compares them)."""

@@ -14,9 +14,9 @@ from olive_engine.cli.session import warn
 @click.option("-o", "--output", metavar="NEW", help="Write to this file instead of the terminal.")
 @click.option("--in-place", is_flag=True, help="Write over FILE itself.")
 def command(file: str, output: str | None, *, in_place: bool) -> None:
-    """Write a workflow file in today's spelling: to the terminal, to another file, or over itself.
+    """Write a workflow file in today's spelling.
 
-    Order is kept, and in YAML comments too. What is written plans as the old file does. What was changed is told on
+    It goes to the terminal, to another file, or over FILE itself. Order is kept, and in YAML comments too. What is written plans as the old file does. What was changed is told on
     stderr.
     """
     if output is not None and in_place:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from olive_engine.cli.output import json_option, write_json
 from olive_engine.cli.session import session, warn
-from olive_engine.cli.workflow import Choice, read_workflow, workflow_options
+from olive_engine.cli.workflow import Choice, read_draft, workflow_options
+
+if TYPE_CHECKING:
+    from olive_engine.config.draft import Draft
+    from olive_engine.errors import Problem
 
 
 @click.command("plan", short_help="Show which steps would run, and why, and which would be reused.")
@@ -20,20 +27,39 @@ def command(choice: Choice, *, show_all: bool) -> None:
 
     Nothing is run, and no network is asked.
     """
-    workflow = read_workflow(choice)
+    show_plan(read_draft(choice), show_all=show_all)
 
+
+def show_plan(draft: Draft, *, show_all: bool = False) -> None:
+    """Print the plan, and on stderr what speaks against running it here and now."""
     from olive_engine import api
-    from olive_engine.reporting.jsonl import fields_to_json
+    from olive_engine.config.diagnostics import render
+    from olive_engine.preflight import as_warnings
+    from olive_engine.reporting.jsonl import fields_to_json, to_json
     from olive_engine.reporting.plan import MOST_LINES, plan_heading, plan_table
     from olive_engine.reporting.tables import show
 
+    workflow = draft.raise_if_wrong()
     plan = api.plan(workflow)
-    for problem in api.lacking(plan):
-        warn(f"warning: {problem}")
+    doubts = as_warnings(located(draft, api.preflight(workflow, plan)))
+    if doubts:
+        warn(render(doubts))
     steps = api.planned_steps(plan)
     if session().json:
         rows = [{**fields_to_json(step), "key": plan.steps[step.step].key} for step in steps]
-        write_json({"steps": rows, "run": len(plan.to_run), "reuse": len(steps) - len(plan.to_run)})
+        amounts = {"run": len(plan.to_run), "reuse": len(steps) - len(plan.to_run)}
+        write_json({"steps": rows, **amounts, "warnings": to_json(doubts)})
     else:
         click.secho(plan_heading(steps), bold=True)
         show(plan_table(steps, len(steps) if show_all else MOST_LINES), sys.stdout)
+
+
+def located(draft: Draft, problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Problems that were found on a machine, with the place in the file that they are about, if one is."""
+    from olive_engine.config.tree import find
+
+    written = [find(draft.root, problem.path[:1]) is not None if draft.root else False for problem in problems]
+    return tuple(
+        replace(problem, position=problem.position or draft.locate(problem.path)) if known else problem
+        for problem, known in zip(problems, written, strict=True)
+    )

@@ -4,44 +4,95 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from olive_engine.cli.output import json_option, write_json
+from olive_engine.cli.plan import located, show_plan
 from olive_engine.cli.session import session, warn
-from olive_engine.cli.workflow import Choice, read_workflow, workflow_options
+from olive_engine.cli.workflow import Choice, read_draft, workflow_options
+from olive_engine.reporting.levels import LEVELS
+
+if TYPE_CHECKING:
+    from olive_engine.config.draft import Draft
+    from olive_engine.config.workflow import Workflow
+
+_SPELLINGS = {
+    "run-config": "config",
+    "output-path": "output-dir",
+    "packages": "list-required-packages",
+    **{str(number): name for name, number in LEVELS.items()},
+}
+"""How Olive's `run` calls these options and log levels -> how they are called here."""
+
+
+def _spelling(word: str) -> str:
+    """An option's name as it is here: Olive writes some with underscores, and some otherwise."""
+    word = word.replace("_", "-")
+    return _SPELLINGS.get(word, word)
 
 
 @click.command(
     "run",
     short_help="Run a workflow and write its final models.",
-    epilog="Exit codes: 0 done, 1 a step failed, 2 the workflow is wrong and nothing ran, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 a step failed, 2 the workflow is wrong and nothing ran, 130 interrupted; "
+    "with --setup, pip's own.",
+    context_settings={"token_normalize_func": _spelling},
 )
 @workflow_options
 @json_option
 @click.option("--debug", is_flag=True, help="Run one step at a time in this process, with tracebacks and all messages.")
-def command(choice: Choice, *, debug: bool) -> None:
+@click.option("--dry-run", is_flag=True, help="Show what would run, as `olive plan` does, and run nothing.")
+@click.option(
+    "--setup", is_flag=True, help="Install what the workflow needs into this Python environment, and run nothing."
+)
+@click.option(
+    "--list-required-packages",
+    "list_packages",
+    is_flag=True,
+    help="Print what the workflow needs, as a requirements file for pip, and run nothing.",
+)
+def command(choice: Choice, *, debug: bool, dry_run: bool, setup: bool, list_packages: bool) -> None:
     """Run a workflow and write its final models.
 
     What is in the cache is reused, the rest is computed. Finished steps are kept: after a failure or Ctrl-C the same
     command goes on from there.
     """
+    chosen = {"--dry-run": dry_run, "--setup": setup, "--list-required-packages": list_packages}
+    if sum(chosen.values()) > 1:
+        raise click.UsageError(f"only one of {' and '.join(name for name, given in chosen.items() if given)} at a time")
     if debug and choice.log_level is None:
         choice = replace(choice, log_level="debug")
     session().tracebacks |= debug
-    workflow = read_workflow(choice)
+    draft = read_draft(choice)
+    workflow = draft.raise_if_wrong()
+    if dry_run:
+        show_plan(draft)
+    elif setup:
+        _setup(workflow)
+    elif list_packages:
+        _list_packages(workflow)
+    else:
+        _run(workflow, draft, debug=debug)
 
+
+def _run(workflow: Workflow, draft: Draft, *, debug: bool) -> None:
     from olive_engine import api
     from olive_engine.cli.run_report import as_json, missed_goals, scores
     from olive_engine.config.workflow import INPUT_MODEL
+    from olive_engine.errors import InvalidWorkflow
     from olive_engine.reporting.console import console
     from olive_engine.reporting.jsonl import JsonLines
     from olive_engine.reporting.levels import WARNING
     from olive_engine.reporting.results import result_table
     from olive_engine.reporting.tables import show
 
-    with JsonLines(sys.stdout) if session().json else console(sys.stdout, workflow.log_severity_level) as reporter:
-        result = api.run(workflow, reporter, debug=debug)
+    try:
+        with JsonLines(sys.stdout) if session().json else console(sys.stdout, workflow.log_severity_level) as reporter:
+            result = api.run(workflow, reporter, debug=debug)
+    except InvalidWorkflow as error:  # found on the machine, but caused by a line of the file
+        raise InvalidWorkflow(located(draft, error.problems)) from None
     if session().json:
         write_json(as_json(result), line=True)
     elif workflow.log_severity_level <= WARNING:
@@ -51,3 +102,36 @@ def command(choice: Choice, *, debug: bool) -> None:
             show(result_table(models, columns, INPUT_MODEL), sys.stdout)
         for goal in missed_goals(result):
             warn(f"goal missed: {goal}")
+
+
+def _setup(workflow: Workflow) -> None:
+    """Install what is lacking; pip's exit code is ours."""
+    from olive_engine import installation
+    from olive_engine.reporting.phrases import count
+    from olive_engine.requirements import pip_line
+
+    wanted = installation.needed(workflow)
+    lacking = installation.lacking(wanted)
+    code = 0
+    if lacking:
+        installation.check_installable()
+        output = sys.stderr if session().json else sys.stdout
+        click.echo(pip_line((), lacking), file=output)
+        code = installation.install(lacking, output)
+    elif not session().json:
+        click.echo(f"nothing is missing: the workflow needs {count(len(wanted), 'package')}, and all is installed")
+    if session().json:
+        write_json(
+            {"required": [str(each) for each in wanted], "missing": [str(each) for each in lacking], "pip": code}
+        )
+    click.get_current_context().exit(code)
+
+
+def _list_packages(workflow: Workflow) -> None:
+    from olive_engine import installation
+
+    wanted = [str(each) for each in installation.needed(workflow)]
+    if session().json:
+        write_json({"required": wanted})
+    for line in () if session().json else wanted:
+        click.echo(line)

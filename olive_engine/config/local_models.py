@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
+from olive_engine.config.checkpoint import (
+    INDEX,
+    DamagedWeights,
+    model_files,
+    read_header,
+    read_object,
+    weight_files,
+)
 from olive_engine.config.data import AZUREML
 from olive_engine.config.findings import Findings, nearest, shown
+from olive_engine.config.mlflow_models import METADATA, NoHuggingFaceModel, is_mlflow
 from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig
 from olive_engine.errors import ConfigPath, Position
 
@@ -41,14 +50,25 @@ def check_model(config: HfModelConfig | OnnxModelConfig, path: ConfigPath, base_
         )
     elif isinstance(config, OnnxModelConfig):
         _check_onnx(config, place, base_dir, findings)
-    elif looks_local(name, base_dir) or _beside_file(name, findings.locate(place)) is not None:
+    elif is_mlflow(local_path(name, base_dir)):
+        _check_mlflow(name, place, base_dir, findings)
+    elif looks_local(name, base_dir) or beside_file(name, findings.locate(place)):
         _check_folder(name, "config.json", "model", place, base_dir, findings)
-        _check_weights(local_path(name, base_dir), place, findings)
+        _check_weights(_files_in(local_path(name, base_dir)), place, findings)
     if isinstance(config, HfModelConfig) and config.adapter_path is not None:
-        _check_folder(
-            config.adapter_path, "adapter_config.json", "adapter", (*path, "adapter_path"), base_dir, findings
-        )
-        _check_weights(local_path(config.adapter_path, base_dir), (*path, "adapter_path"), findings)
+        name, place = config.adapter_path, (*path, "adapter_path")
+        _check_folder(name, "adapter_config.json", "adapter", place, base_dir, findings)
+        _check_weights(_files_in(local_path(name, base_dir)), place, findings)
+
+
+def _check_mlflow(name: str, place: ConfigPath, base_dir: Path, findings: Findings) -> None:
+    try:
+        files = model_files(local_path(name, base_dir), name)
+    except NoHuggingFaceModel as error:
+        findings.add(place, str(error), error.hint)
+        return
+    _check_object(files["config.json"], place, findings)
+    _check_weights(files, place, findings)
 
 
 def _check_folder(name: str, needed: str, kind: str, place: ConfigPath, base_dir: Path, findings: Findings) -> None:
@@ -58,39 +78,36 @@ def _check_folder(name: str, needed: str, kind: str, place: ConfigPath, base_dir
     elif not folder.is_dir():
         findings.add(place, f"expected a folder with {needed}, found the file {shown(name)}")
     elif not os.path.isfile(folder / needed):  # noqa: PTH113 - unreadable is as good as missing here
-        findings.add(place, f"the folder {shown(name)} has no {needed}", f"expected a Hugging Face {kind} folder")
-    elif not _is_json_object(folder / needed):
-        findings.add(place, f"{folder / needed} is not a JSON object", "the file is damaged: copy it again")
+        inner = _folder_inside(folder, (needed, METADATA) if kind == "model" else (needed,))
+        hint = f"did you mean `{Path(name) / inner}`?" if inner else f"expected a Hugging Face {kind} folder"
+        findings.add(place, f"the folder {shown(name)} has no {needed}", hint)
+    else:
+        _check_object(folder / needed, place, findings)
 
 
-def _check_weights(folder: Path, place: ConfigPath, findings: Findings) -> None:
-    """Report weights that were cut short, as by a broken download: each file tells its own size at its start."""
-    for name in _names_in(folder):
-        if name.endswith(".safetensors") and (what := _damage(folder / name)):
-            findings.add(place, f"{folder / name} is {what}", "copy or download it again")
-
-
-def _damage(file: Path) -> str:
-    """What is wrong with a safetensors file by its header (https://huggingface.co/docs/safetensors); empty: nothing."""
+def _check_object(file: Path, place: ConfigPath, findings: Findings) -> None:
     try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            found = file.stat().st_size
-            header = json.loads(stream.read(length)) if length <= found else None
-        if header is None:
-            return f"cut short: {found} bytes, of which a header of {length} bytes"
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        expected = 8 + length + max(ends, default=0)
-        return "" if found == expected else f"cut short or damaged: {found} bytes, and its header says {expected}"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return "no readable safetensors file"
+        read_object(file)
+    except DamagedWeights as error:
+        findings.add(place, f"{file} is {error}", "the file is damaged: copy it again")
 
 
-def _is_json_object(file: Path) -> bool:
+def _check_weights(files: Mapping[str, Path], place: ConfigPath, findings: Findings) -> None:
+    """Report weights that are not all there, or were cut short, as by a broken download."""
+    hint = "copy or download it again"
+    for name, file in files.items():
+        if name.endswith(".safetensors"):
+            try:
+                read_header(file)
+            except DamagedWeights as error:
+                findings.add(place, f"{file} is {error}", hint)
     try:
-        return isinstance(json.loads(file.read_bytes()), dict)
-    except (OSError, ValueError):
-        return False
+        missing = [name for name in weight_files(files) if name not in files]
+    except DamagedWeights as error:
+        findings.add(place, f"{files[INDEX]} is {error}", hint)
+        return
+    if missing:
+        findings.add(place, f"{files[INDEX]} names {', '.join(missing)}, which is not there", hint)
 
 
 def _check_onnx(config: OnnxModelConfig, place: ConfigPath, base_dir: Path, findings: Findings) -> None:
@@ -115,14 +132,38 @@ def _check_onnx(config: OnnxModelConfig, place: ConfigPath, base_dir: Path, find
 
 def _where_it_is(name: str, place: ConfigPath, base_dir: Path, findings: Findings) -> str:
     """A hint: the same path beside the workflow file, or a near name where it was looked for."""
-    beside = _beside_file(name, findings.locate(place))
-    if beside is not None:
-        return f"paths are relative to the working directory; it exists as {beside}"
+    if beside := beside_file(name, findings.locate(place)):
+        return beside
     looked = local_path(name, base_dir)
     near = nearest(looked.name, _names_in(looked.parent))
     if near is not None:
         return f"did you mean `{Path(name).parent / near}`?"
-    return "" if Path(name).is_absolute() else "paths are relative to the working directory"
+    return "paths are relative to the working directory" if _is_relative(name) else ""
+
+
+def beside_file(name: str, position: Position | None) -> str:
+    """A hint where a relative path exists beside the file in which it is written; empty: it does not."""
+    if position is None or not position.line or not _is_relative(name):
+        return ""
+    beside = Path(position.file).parent / name
+    if not os.path.exists(beside):  # noqa: PTH110 - unlike Path.exists it takes any text
+        return ""
+    return f"paths are relative to the working directory; it exists as {beside}"
+
+
+def _is_relative(name: str) -> bool:
+    return not (Path(name).is_absolute() or name.startswith("~"))
+
+
+def _folder_inside(folder: Path, needed: tuple[str, ...]) -> str:
+    """The one sub-folder that has one of the files needed; empty: none, or several."""
+    found = [name for name in _names_in(folder) if any((folder / name / each).is_file() for each in needed)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _files_in(folder: Path) -> dict[str, Path]:
+    """The files of a folder by name; none where it cannot be read: that is reported as the folder's own problem."""
+    return {name: folder / name for name in _names_in(folder)}
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -131,10 +172,3 @@ def _names_in(folder: Path) -> list[str]:
         return sorted(each.name for each in folder.iterdir())
     except (OSError, ValueError):
         return []
-
-
-def _beside_file(name: str, position: Position | None) -> Path | None:
-    if position is None or not position.line or Path(name).is_absolute():
-        return None
-    beside = Path(position.file).parent / name
-    return beside if os.path.exists(beside) else None  # noqa: PTH110 - unlike Path.exists it takes any text

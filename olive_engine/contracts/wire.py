@@ -135,6 +135,10 @@ class Environment(Wire):
     machine: str = Field(description="Identity of the machine, for timing metrics.")
     device: Literal["cpu", "gpu", "npu"] = "cpu"
     bf16: bool = Field(False, description="Whether bfloat16 is fast there.")
+    memory: int = Field(0, description="Bytes of memory of the device that work is done on; 0: cannot be told.")
+    providers: tuple[str, ...] | None = Field(
+        None, description="Execution providers of the ONNX Runtime there; empty: it is not installed; null: not told."
+    )
     variables: str = Field("", description="Digest of the environment variables that the system sets for its workers.")
     packages: dict[str, str] = Field({}, description="Versions of the distributions asked for; absent: not installed.")
 

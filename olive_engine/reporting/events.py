@@ -29,6 +29,13 @@ class PlanMade:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Something speaks against the run, and does not forbid it; `message` begins with the place in the workflow."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepStarted:
     """A step was handed to its system."""
 
@@ -106,6 +113,7 @@ class RunFinished:
 
 RunEvent = (
     PlanMade
+    | Warned
     | StepStarted
     | StepProgress
     | StepLog

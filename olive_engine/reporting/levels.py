@@ -20,6 +20,7 @@ from olive_engine.reporting.events import (
     StepSkipped,
     StepStarted,
     StepWaiting,
+    Warned,
 )
 
 DEBUG, INFO, WARNING, ERROR, CRITICAL = range(5)
@@ -32,7 +33,7 @@ def shows(level: int, event: RunEvent) -> bool:
     match event:
         case PlanMade() | StepStarted() | StepProgress() | StepWaiting() | StepFinished():
             return level <= INFO
-        case StepSkipped() | RunFinished():
+        case Warned() | StepSkipped() | RunFinished():
             return level <= WARNING
         case StepLog():
             return level < CRITICAL and level <= LEVELS.get(event.level, INFO)

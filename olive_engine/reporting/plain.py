@@ -18,6 +18,7 @@ from olive_engine.reporting.events import (
     StepSkipped,
     StepStarted,
     StepWaiting,
+    Warned,
 )
 from olive_engine.reporting.levels import DEBUG, INFO, shows
 from olive_engine.reporting.plan import MOST_LINES, plan_heading, plan_table
@@ -75,13 +76,15 @@ class PlainLines(Reporter):
                 self._ended += 1
                 self._skipped += isinstance(event, StepSkipped)
                 self._failed += isinstance(event, StepFailed)
-            case StepProgress() | StepLog() | RunFinished():
+            case Warned() | StepProgress() | StepLog() | RunFinished():
                 pass
 
     def _lines(self, event: RunEvent) -> Iterable[str]:
         match event:
             case PlanMade(steps):
                 return self._plan(event) if steps else []
+            case Warned(message):
+                return [f"warning: {message}"]
             case StepStarted(step):
                 return [] if self._many else [f"{step}: started"]
             case StepWaiting(step):

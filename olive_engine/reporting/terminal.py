@@ -23,6 +23,7 @@ from olive_engine.reporting.events import (
     StepSkipped,
     StepStarted,
     StepWaiting,
+    Warned,
 )
 from olive_engine.reporting.levels import DEBUG, INFO, shows
 from olive_engine.reporting.live import RunningView, shortened
@@ -88,7 +89,7 @@ class Terminal(Reporter):
                 self._failed += isinstance(event, StepFailed)
             case RunFinished():
                 self.close()
-            case StepLog():
+            case Warned() | StepLog():
                 pass
 
     def _show_live(self) -> None:
@@ -100,6 +101,8 @@ class Terminal(Reporter):
         match event:
             case PlanMade():
                 return self._plan(event)
+            case Warned(message):
+                return [Text(f"warning: {message}", style="yellow"), ""]
             case StepLog(step, level, message):
                 text = Text(message if level == "info" else f"{level}: {message}", style=_LOG_STYLES.get(level, ""))
                 return [self._line(("·", "dim"), step, text)]

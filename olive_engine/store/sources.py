@@ -61,11 +61,12 @@ class Sources:
     def difference(self, tree: Tree) -> str:
         """A file of a tree in a folder of the user's that is not, or no longer, what the tree says; empty: none."""
         folder = local_folder(tree.location)
+        planned = {tree.place_of(name): entry for name, entry in tree.files.items()}
         try:
-            now = self.tree(folder, frozenset(tree.files)).files
+            now = self.tree(folder, frozenset(planned)).files
         except OSError:
             now = {}
-        return next((str(folder / name) for name, entry in tree.files.items() if now.get(name) != entry), "")
+        return next((str(folder / place) for place, entry in planned.items() if now.get(place) != entry), "")
 
     def _index(self, path: Path) -> Path:
         return self._root / f"{digest(str(path))[:32]}.json"

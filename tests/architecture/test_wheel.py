@@ -37,6 +37,11 @@ def test_schemas_and_types_are_inside(wheel):
     assert {"olive_engine/py.typed", "olive_passes/py.typed", "olive_systems/py.typed"} <= names
 
 
+def test_the_tested_versions_are_inside(wheel):
+    inside = zipfile.ZipFile(wheel).read("olive_engine/tested_versions.txt").decode()
+    assert inside == (ROOT / "constraints.txt").read_text()
+
+
 def test_an_installed_wheel_validates_beside_decoy_folders(wheel, tmp_path):
     """Not editable, from another folder that holds `passes/`, `systems/` and `schemas/` of the user's own."""
     environment = tmp_path / "venv"
@@ -64,6 +69,6 @@ def test_an_installed_wheel_validates_beside_decoy_folders(wheel, tmp_path):
         check=True,
     )
     assert all(path.startswith(str(site)) for path in where.stdout.split()), where.stdout
-    for command in (["validate", "workflow.yaml"], ["schema"]):
+    for command in (["validate", "workflow.yaml"], ["schema"], ["doctor"]):
         done = subprocess.run([python, "-m", "olive_engine", *command], cwd=project, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

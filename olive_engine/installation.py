@@ -1,0 +1,91 @@
+"""Installing what a workflow needs into the environment that this runs in, with its pip."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Collection, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TextIO
+
+from olive_engine import graph, machine
+from olive_engine.config.workflow import Workflow
+from olive_engine.errors import SystemUnavailable
+from olive_engine.facts import requires_of
+from olive_engine.planner import flavours
+from olive_engine.preflight import extra_of, fitting_extra, providers_of
+from olive_engine.requirements import (
+    Requirement,
+    bounds,
+    canonical,
+    extras,
+    package_version,
+    satisfies,
+)
+
+
+def needed(workflow: Workflow) -> tuple[Requirement, ...]:
+    """What the steps of a workflow need where they run, with the versions that this distribution asks for.
+
+    Of a library that comes in several flavours the one that is installed here counts, else the one for this device.
+
+    Raises:
+        InvalidWorkflow: the graph cannot work.
+    """
+    known, here = extras(), machine.environment(())
+    asked = bounds(known)
+    found: dict[str, Requirement] = {}
+    for node in graph.build(workflow).nodes.values():
+        extra = fitting_extra(extra_of(node), here.device, here.packages, providers_of(workflow, node.system).values())
+        brought = {canonical(each.name) for each in known.get(extra, ())}
+        for requirement in requires_of(node.kind, node.type):
+            name = _chosen(flavours(requirement), brought)
+            found[canonical(name)] = Requirement(name, asked.get(canonical(name), ""))
+    return tuple(found[name] for name in sorted(found))
+
+
+def lacking(wanted: Sequence[Requirement]) -> tuple[Requirement, ...]:
+    """Those that are not installed here, or at a version that will not do."""
+    installed = {each: package_version(each.name) for each in wanted}
+    return tuple(each for each, found in installed.items() if not (found and satisfies(found, each.bounds)))
+
+
+def pip_command(wanted: Sequence[Requirement]) -> list[str]:
+    """The command that installs them here."""
+    return [sys.executable, "-m", "pip", "install", *map(str, wanted)]
+
+
+def check_installable() -> None:
+    """Refuse an environment into which nothing should or can be installed.
+
+    Raises:
+        SystemUnavailable: this Python belongs to the operating system (PEP 668), or it has no pip.
+    """
+    marker = Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED"
+    own = sys.prefix != sys.base_prefix
+    if marker.exists() and not own and os.environ.get("PIP_BREAK_SYSTEM_PACKAGES", "0") in ("", "0", "false"):
+        raise SystemUnavailable(
+            f"{sys.executable} belongs to the operating system, which installs its packages itself; make an "
+            "environment of your own with `python3 -m venv .venv`, install olive-engine there, and run this from there"
+        )
+    if find_spec("pip") is None:
+        raise SystemUnavailable(
+            f"{sys.executable} has no pip; add it with `{shlex.quote(sys.executable)} -m ensurepip`, or install the "
+            "requirements that `olive run --list-required-packages` prints with the tool that made the environment"
+        )
+
+
+def install(wanted: Sequence[Requirement], output: TextIO) -> int:
+    """Run pip, what it says going to `output`; gives its exit code."""
+    output.flush()
+    return subprocess.run(pip_command(wanted), stdout=output.fileno(), check=False).returncode
+
+
+def _chosen(names: Sequence[str], brought: Collection[str]) -> str:
+    """The flavour of a library that is installed here, else the one that the extra brings."""
+    installed = (name for name in names if package_version(name))
+    return next(installed, next((name for name in names if canonical(name) in brought), names[0]))

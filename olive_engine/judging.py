@@ -1,0 +1,149 @@
+"""What is wrong, or doubtful, with a workflow's options for the model and the data that it names.
+
+Every pass is asked (`Pass.objections`) with what the files tell; and examples must not be longer than the model takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from olive_engine.config.checkpoint import read_checkpoint
+from olive_engine.config.local_models import local_path
+from olive_engine.config.workflow import INPUT_MODEL, HfModelConfig, PassEntry, Workflow
+from olive_engine.contracts import AnyPass, Known, Objection
+from olive_engine.errors import ConfigPath, Problem
+from olive_engine.graph import sources
+from olive_engine.models import Checkpoint, HfAdapterModel
+from olive_engine.options import DataRef, marked
+from olive_engine.registry import find_pass
+
+_SCALED_ALREADY = ("default", "llama3", "longrope", "su")
+"""Kinds of scaled positions whose `max_position_embeddings` is the length after scaling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the files have against a workflow; paths are those of the workflow, not located yet."""
+
+    problems: tuple[Problem, ...] = ()
+    notices: tuple[Problem, ...] = ()
+
+
+def judge(workflow: Workflow, rows: Mapping[str, int]) -> Judgement:
+    """Ask every pass, and every alternative, what it has against its options.
+
+    Args:
+        workflow: a sound one, but for what its graph may say.
+        rows: how many rows data sets have, by name, as far as it is known.
+    """
+    checkpoint = _input_checkpoint(workflow)
+    same = _with_same_layers(workflow)
+    inputs = sources(workflow)
+    problems: list[Problem] = []
+    notices: list[Problem] = []
+    for name, entries in workflow.passes.items():
+        known = checkpoint if all(source in same for source in inputs[name]) else None
+        for index, entry in enumerate(entries):
+            for objection in _objections(entry, known, rows):
+                path = ("passes", name, index, *_option_path(objection))
+                if objection.severity == "note":
+                    notices.append(Problem(path, objection.what, objection.hint, severity="warning"))
+                else:
+                    problems.append(Problem(path, objection.what, objection.hint, severity=objection.severity))
+    if checkpoint is not None:
+        problems += _too_long(workflow, checkpoint)
+    return Judgement(tuple(problems), tuple(notices))
+
+
+def keeps_layers(cls: type[AnyPass]) -> bool:
+    """Whether what a pass gives has the layers of what it takes.
+
+    An adapter refers to its base, and merging one changes no layer; what else a pass does to a model is its own.
+    """
+    return cls.produces == (HfAdapterModel,) or cls.accepts == (HfAdapterModel,)
+
+
+# --- passes -------------------------------------------------------------------------------------------------------
+
+
+def _input_checkpoint(workflow: Workflow) -> Checkpoint | None:
+    model = workflow.input_model
+    if not isinstance(model, HfModelConfig):
+        return None
+    return read_checkpoint(local_path(model.model_path, workflow.base_dir))
+
+
+def _with_same_layers(workflow: Workflow) -> set[str]:
+    """The models with the layers of the input model. Passes that wait for each other in a circle are none of them."""
+    inputs = sources(workflow)
+    keeping = {name for name, entries in workflow.passes.items() if all(map(_keeps_layers, entries))}
+    same = {INPUT_MODEL}
+    while more := {name for name in keeping - same if all(source in same for source in inputs[name])}:
+        same |= more
+    return same
+
+
+def _keeps_layers(entry: PassEntry) -> bool:
+    cls = find_pass(entry.type)
+    return cls is not None and keeps_layers(cls)
+
+
+def _objections(entry: PassEntry, checkpoint: Checkpoint | None, rows: Mapping[str, int]) -> Iterator[Objection]:
+    cls = find_pass(entry.type)
+    if cls is None:
+        return
+    named = {option: getattr(entry.options, option) for option, _ in marked(cls.config_type, DataRef)}
+    counted = {option: rows[name] for option, name in named.items() if name in rows}
+    yield from cls.objections(entry.options, Known(checkpoint=checkpoint, rows=counted))
+
+
+def _option_path(objection: Objection) -> ConfigPath:
+    return tuple(int(part) if part.isdigit() else part for part in objection.option.split(".") if part)
+
+
+# --- data ---------------------------------------------------------------------------------------------------------
+
+
+def _too_long(workflow: Workflow, checkpoint: Checkpoint) -> Iterator[Problem]:
+    """Examples that may be longer than the model takes. What nobody wrote is a doubt: the rows may all be shorter."""
+    longest = _longest(checkpoint)
+    used = _used_data(workflow)
+    for index, config in enumerate(workflow.data_configs):
+        options = config.pre_process_data_config
+        if config.name not in used or longest is None or options.max_seq_len <= longest:
+            continue
+        path = ("data_configs", index, "pre_process_data_config", "max_seq_len")
+        if "max_seq_len" in options.model_fields_set:
+            what = f"{options.max_seq_len} tokens are more than the model's {longest} positions"
+            yield Problem(path, what, f"write {longest} or less")
+        elif options.strategy == "join":
+            what = f"{options.max_seq_len} tokens, the default, are more than the model's {longest} positions"
+            yield Problem(path, what, f"write `max_seq_len: {longest}`")
+        else:
+            what = f"rows of up to {options.max_seq_len} tokens, the default, and the model has {longest} positions"
+            yield Problem(path, what, f"write `max_seq_len: {longest}`", severity="warning")
+
+
+def _longest(checkpoint: Checkpoint) -> int | None:
+    """The positions of a model, stretched where its configuration stretches them."""
+    if checkpoint.positions is None:
+        return None
+    scaling = checkpoint.config.get("rope_scaling") or checkpoint.config.get("rope_parameters")
+    if not isinstance(scaling, dict):
+        return checkpoint.positions
+    kind, factor = scaling.get("rope_type", scaling.get("type", "default")), scaling.get("factor")
+    if kind in _SCALED_ALREADY or not isinstance(factor, int | float):
+        return checkpoint.positions
+    start = scaling.get("original_max_position_embeddings")
+    stretched = int((start if isinstance(start, int) else checkpoint.positions) * factor)
+    return max(checkpoint.positions, stretched)
+
+
+def _used_data(workflow: Workflow) -> set[str]:
+    """The data configs that a pass or a metric names."""
+    entries = [entry for slot in workflow.passes.values() for entry in slot]
+    used = {getattr(each.options, option) for each in entries for option, _ in marked(type(each.options), DataRef)}
+    evaluators = {workflow.evaluator, *(entry.evaluator for entry in entries)}
+    metrics = (metric for name in evaluators if name for metric in workflow.evaluators[name].metrics)
+    return {name for name in (*used, *(metric.data_config for metric in metrics)) if name}

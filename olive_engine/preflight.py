@@ -1,0 +1,193 @@
+"""What speaks against running a plan, judged on each step's own host: libraries, providers, devices, room.
+
+A problem of severity "error" would stop the run: `olive run` refuses, `olive plan` warns. Only steps that must run are
+judged: a result that is reused needs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from olive_engine import facts, room
+from olive_engine.config.workflow import Workflow
+from olive_engine.contracts import Device, Environment, Known, Objection, System
+from olive_engine.errors import ConfigPath, Problem
+from olive_engine.graph import Node, PassGraph
+from olive_engine.models import OnnxModel
+from olive_engine.planner import Plan, flavours
+from olive_engine.probing import known_environment, probe
+from olive_engine.providers import distributions_for, full_name
+from olive_engine.registry import find_metric, find_pass
+from olive_engine.requirements import Requirement, bounds, canonical, extras, pip_line, satisfies
+from olive_engine.store import Store
+
+
+def probe_unknown(graph: PassGraph, systems: Mapping[str, System], store: Store) -> None:
+    """Ask every system of the graph what it holds, if only a probe job can tell and none has.
+
+    Raises:
+        SystemUnavailable: the worker there cannot be run.
+    """
+    for name, packages in facts.packages_by_system(graph).items():
+        if known_environment(systems[name], sorted(packages), store) is None:
+            probe(systems[name], sorted(packages), store)
+
+
+def check(workflow: Workflow, plan: Plan) -> tuple[Problem, ...]:
+    """Everything that speaks against running the plan now, the causes before what follows from them."""
+    steps: dict[str, list[Node]] = {}
+    for name in plan.to_run:
+        node = plan.steps[name].node
+        steps.setdefault(node.system, []).append(node)
+    found: list[Problem] = []
+    for system, nodes in steps.items():
+        environment = plan.facts.environments.get(system)
+        if environment is None:  # not probed yet: `run` asks it first
+            continue
+        providers = providers_of(workflow, system)
+        lacking = _libraries(system, nodes, environment, providers.values(), plan)
+        found += lacking
+        if environment.providers or not lacking:
+            found += _providers(plan, nodes, environment, providers)
+        found += (problem for node in nodes if node.kind == "pass" for problem in _objections(node, environment))
+    return (*workflow.unavailable, *found, *room.check(workflow, plan))
+
+
+def as_warnings(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The same problems where nothing is going to be run."""
+    return tuple(replace(problem, severity="warning") for problem in problems)
+
+
+# --- libraries ----------------------------------------------------------------------------------------------------
+
+
+def _libraries(
+    system: str, nodes: Iterable[Node], environment: Environment, providers: Iterable[str], plan: Plan
+) -> list[Problem]:
+    """One problem for all that is missing on a system or of a version that will not do."""
+    known = extras()
+    asked = bounds(known)
+    missing: set[str] = set()
+    unfit: set[str] = set()
+    wanted: set[str] = set()
+    others: set[Requirement] = set()
+    for node in nodes:
+        extra = fitting_extra(extra_of(node), environment.device, environment.packages, providers)
+        brought = {canonical(requirement.name) for requirement in known.get(extra, ())}
+        for requirement in plan.facts.requires[node.kind, node.type]:
+            here = [name for name in flavours(requirement) if name in environment.packages]
+            name = next((name for name in flavours(requirement) if canonical(name) in brought), "")
+            if any(satisfies(environment.packages[each], asked.get(canonical(each), "")) for each in here):
+                continue
+            if here:
+                rule = asked[canonical(here[0])]
+                unfit.add(f"{here[0]} {environment.packages[here[0]]} is installed there, and {rule} is needed")
+            else:
+                missing.add(name or flavours(requirement)[0])
+            if name or not known:
+                wanted.add(extra)
+            else:
+                first = flavours(requirement)[0]
+                others.add(Requirement(first, asked.get(canonical(first), "")))
+    if not (missing or unfit):
+        return []
+    gone = [f"{', '.join(sorted(missing))} {'is' if len(missing) == 1 else 'are'} not installed there"]
+    what = ", and ".join([*(gone if missing else ()), *sorted(unfit)])
+    return [Problem(("systems", system), what, pip_line(wanted, sorted(others, key=str)))]
+
+
+def extra_of(node: Node) -> str:
+    """The extra of this distribution that brings what a step needs."""
+    cls = None if node.kind == "data" else find_pass(node.type) if node.kind == "pass" else find_metric(node.type)
+    return cls.extra if cls else "cpu"
+
+
+def fitting_extra(extra: str, device: str, installed: Iterable[str], providers: Iterable[str]) -> str:
+    """The extra that suits the place: ``cpu`` has counterparts for a GPU and for DirectML.
+
+    Where the CPU's ONNX Runtime is installed already it stays: another would overwrite its files.
+    """
+    if extra != "cpu" or "onnxruntime" in installed:
+        return extra
+    if "DmlExecutionProvider" in map(full_name, providers):
+        return "directml"
+    return "gpu" if device == "gpu" else extra
+
+
+# --- execution providers ------------------------------------------------------------------------------------------
+
+
+def providers_of(workflow: Workflow, system: str) -> dict[ConfigPath, str]:
+    """The execution providers that a system's accelerators name, by where they stand; none for most systems."""
+    entry = workflow.systems.get(system)
+    accelerators = entry.options.model_dump().get("accelerators") if entry else None
+    return {
+        ("systems", system, "accelerators", index, "execution_providers", place): str(provider)
+        for index, accelerator in enumerate(accelerators or ())
+        for place, provider in enumerate(accelerator.get("execution_providers") or ())
+    }
+
+
+def _providers(
+    plan: Plan, nodes: Iterable[Node], environment: Environment, named: Mapping[ConfigPath, str]
+) -> Iterator[Problem]:
+    """Providers that a system is to run ONNX models with, and that its ONNX Runtime was built without."""
+    if environment.providers is None or not any(_runs_onnx(node, plan) for node in nodes):
+        return
+    for path, provider in named.items():
+        if full_name(provider) not in environment.providers:
+            has = ", ".join(environment.providers) or "none: it is not installed"
+            what = f"the ONNX Runtime there has no {full_name(provider)} (it has {has})"
+            yield Problem(path, what, _remedy(provider, environment))
+
+
+def _runs_onnx(node: Node, plan: Plan) -> bool:
+    """Whether a step runs an ONNX model on its system's providers. A pass that only builds one for them does not."""
+    if node.kind == "evaluate":
+        runtime = any(name.startswith("onnxruntime") for name in plan.facts.requires[node.kind, node.type])
+        return runtime and any(_gives_onnx(source, plan) for source in node.inputs)
+    cls = find_pass(node.type) if node.kind == "pass" else None
+    return cls is not None and cls.runs_on == "target" and OnnxModel in cls.accepts
+
+
+def _gives_onnx(source: str, plan: Plan) -> bool:
+    if source not in plan.steps:  # the input model
+        manifest = plan.facts.input_model
+        return manifest is not None and manifest.kind == OnnxModel.__name__
+    cls = find_pass(plan.steps[source].node.type)
+    return cls is not None and OnnxModel in cls.produces
+
+
+def _remedy(provider: str, environment: Environment) -> str:
+    """How to get a provider: its distribution in place of the one that is there, with all that must match it."""
+    brought_by = distributions_for(provider)
+    if not brought_by:
+        return "no distribution is known to bring it; name another, or install an ONNX Runtime that was built with it"
+    known = {name: asked for name, asked in extras().items() if name != "dev"}
+    twins = next((asked for asked in known.values() if brought_by[0] in {each.name for each in asked}), ())
+    wanted = [each for each in twins if each.name.startswith("onnxruntime")] or [Requirement(brought_by[0])]
+    names = {each.name for each in wanted}
+    in_the_way = [name for name in environment.packages if name.startswith("onnxruntime") and name not in names]
+    first = f"pip uninstall {' '.join(in_the_way)} and then " if in_the_way else ""
+    return f"{first}{pip_line((), wanted)}"
+
+
+# --- devices ------------------------------------------------------------------------------------------------------
+
+
+def _objections(node: Node, environment: Environment) -> Iterator[Problem]:
+    """What a pass has against its options on the device it gets; the rest it has said when the file was read."""
+    cls = find_pass(node.type)
+    if cls is None:
+        return
+    device = Device(environment.device, environment.bf16)
+    before = tuple(cls.objections(node.config, Known()))
+    for objection in cls.objections(node.config, Known(device=device)):
+        if objection not in before and objection.severity != "note":
+            path = (*node.path, *_option_path(objection))
+            yield Problem(path, objection.what, objection.hint, severity=objection.severity)
+
+
+def _option_path(objection: Objection) -> ConfigPath:
+    return tuple(int(part) if part.isdigit() else part for part in objection.option.split(".") if part)
