@@ -20,6 +20,9 @@ from olive_engine.config.variables import filled_in
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import ConfigPath, InvalidWorkflow, Position, Problem
 
+NAMED = ("data_configs", "evaluators")
+"""Sections whose members are used only where they are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -143,7 +146,12 @@ class _Reader:
         tree = plain(root)
         places = [tree.get(key) for key in ("evaluator", "evaluators", "passes")] if isinstance(tree, dict) else []
         used = {text for place in places for text in _texts(place)}
-        return tuple(lack for (_, name), lacks in self.lacks.items() for lack in lacks if name in used)
+        return tuple(
+            lack
+            for (section, name), lacks in self.lacks.items()
+            for lack in lacks
+            if name in used or section not in NAMED
+        )
 
     def _after(self, revision: Revision, change: Callable[[Revision], None]) -> Node:
         change(revision)

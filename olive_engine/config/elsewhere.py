@@ -45,7 +45,7 @@ _PENDING = (
     *("OnnxStaticQuantization", "OptimumConversion", "OptimumMerging", "OrtMixedPrecision", "OrtPerfTuning"),
     *("OrtSessionParamsTuning", "OrtTransformersOptimization", "PyTorchTensorParallel", "QuaRot"),
     *("QuantizationAwareTraining", "Rtn", "SDLoRA", "SaveTestModelConfig", "SelectiveMixedPrecision", "SliceGPT"),
-    *("SparseGPT", "SpinQuant", "SplitModel", "StaticLLM"),
+    *("SparseGPT", "SpinQuant", "SplitModel", "StaticLLM", "AutoFusion", "PyTorchPipelineParallel", "Sharding"),
 )
 
 PASSES: Mapping[str, str] = {
@@ -56,6 +56,7 @@ PASSES: Mapping[str, str] = {
 
 SYSTEMS: Mapping[str, str] = {
     **dict.fromkeys(("pythonenvironment", "docker"), NOT_YET),
+    **dict.fromkeys(("surfaceprosystem1796", "surfaceprosystem1807"), "not available: a LocalSystem says the same"),
     "isolatedort": "not available: an environment of its own is what a PythonEnvironment will be",
 }
 

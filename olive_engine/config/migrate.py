@@ -162,6 +162,7 @@ def _replay(tree: Container, edit: Edit) -> None:
             parent = _at(tree, path[:-1])
             items = parent[path[-1]]
             for name, item in items.items():
+                item.pop("name", None)
                 _insert(item, 0, "name", name)
             parent[path[-1]] = list(items.values())
         case Order(path, names):

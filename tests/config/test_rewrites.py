@@ -27,7 +27,7 @@ TOP = {
     ),
     "azureml_client_config": (
         "systems: {here: {type: Elsewhere, azureml_client_config: {workspace_name: w}}}",
-        "{systems: {here: {type: Elsewhere, azureml_client: {workspace_name: w}}}, azureml_client: {workspace_name: w}}",
+        "systems: {here: {type: Elsewhere, azureml_client: {workspace_name: w}}}",
     ),
     "a data set in hf_config": (
         "input_model: {type: HfModel, model_path: a/b, hf_config: {dataset: {data_name: c/d, split: train}}}",
@@ -39,10 +39,26 @@ TOP = {
         "{input_model: {type: HfModel, model_path: a/b}, data_configs: "
         "[{name: a}, {name: __input_model_data_config__, load_dataset_config: {data_name: c/d}}]}",
     ),
+    "a data config in a pass": (
+        "{data_configs: [{name: a}], passes: {p: {type: LoRA, train_data_config: {name: b, load_dataset_config: {data_name: c/d}}}}}",
+        "{data_configs: [{name: a}, {name: b, load_dataset_config: {data_name: c/d}}], passes: {p: {type: LoRA, train_data_config: b}}}",
+    ),
+    "a data config in a metric": (
+        "evaluators: {e: {metrics: [{name: a, type: accuracy, data_config: {load_dataset_config: {data_name: c/d}}}]}}",
+        "{evaluators: {e: {metrics: [{name: a, type: accuracy, data_config: e_data_config}]}}, "
+        "data_configs: [{load_dataset_config: {data_name: c/d}, name: e_data_config}]}",
+    ),
     "code of one's own": (
         "data_configs: [{name: a, user_script: b.py, load_dataset_config: {split: train}}]",
         "data_configs: [{name: a}]",
     ),
+    "workflow_host": ("workflow_host: here", "host: here"),
+    "nothing": ("{output_dir: null, cache_dir: here}", "cache_dir: here"),
+    "auto_optimizer_config beside passes": (
+        "{auto_optimizer_config: {precisions: [fp16]}, passes: {p: {type: LoRA}}}",
+        "passes: {p: {type: LoRA}}",
+    ),
+    "auto_optimizer_config": ("{auto_optimizer_config: {precisions: [fp16]}, passes: {}}", "passes: {}"),
     "max_samples": (
         "data_configs: [{name: a, pre_process_data_config: {max_samples: 3}}]",
         "data_configs: [{name: a, pre_process_data_config: {}, load_dataset_config: {max_samples: 3}}]",
@@ -52,7 +68,13 @@ TOP = {
 DROPPED_AT_THE_TOP = (
     *("clean_cache: true", "clean_run_cache: false", "clean_evaluation_cache: true", "workflow_id: mine"),
     *("output_name: x", "ort_log_severity_level: 3", "ort_py_log_severity_level: 3", "log_to_file: false"),
-    *("plot_pareto_frontier: false", "no_artifacts: true", "packaging_config: [{type: Zipfile, name: x}]"),
+    *(
+        "plot_pareto_frontier: false",
+        "no_artifacts: true",
+        "verbose: true",
+        "evaluation_only: false",
+        "packaging_config: [{type: Zipfile, name: x}]",
+    ),
 )
 MODEL = {
     "config": ("{type: HfModel, config: {model_path: a/b}}", "{type: HfModel, model_path: a/b}"),
@@ -95,11 +117,25 @@ MODEL = {
         "{type: HfModel, model_path: {type: azureml_datastore, datastore_url: 'azureml://datastores/d/paths/p'}}",
         "{type: HfModel, model_path: 'azureml://datastores/d/paths/p'}",
     ),
+    "nothing": ("{type: HfModel, model_path: a/b, task: null}", "{type: HfModel, model_path: a/b}"),
+    "hf_from_pretrained_args": (
+        "{type: HfModel, model_path: a/b, hf_config: {hf_from_pretrained_args: {revision: main}}}",
+        "{type: HfModel, model_path: a/b, load_kwargs: {revision: main}}",
+    ),
     "mlflow": ("{type: HfModel, model_path: a, model_file_format: PyTorch.MLflow}", "{type: HfModel, model_path: a}"),
 }
 DROPPED_OF_A_MODEL = (
     *("io_config: {input_names: [a]}", "dummy_inputs_func: f", "model_script: a.py", "script_dir: b"),
-    *("generative: true", "model_attributes: {}", "model_storage_kind: folder", "is_hf_model: true"),
+    *(
+        "generative: true",
+        "is_hf: true",
+        "is_file: false",
+        "model_components: [a]",
+        "name: x",
+        "model_attributes: {}",
+        "model_storage_kind: folder",
+        "is_hf_model: true",
+    ),
     *("inference_settings: {}", "use_ort_extensions: true", "model_class: A", "feature: causal-lm", "components: []"),
     "use_ort_implementation: true",
 )
@@ -110,6 +146,14 @@ DATA = {
     ),
     "config": (
         "[{name: a, config: {load_dataset_config: {data_name: a/b}}}]",
+        "[{name: a, load_dataset_config: {data_name: a/b}}]",
+    ),
+    "a name within": (
+        "{train: {name: other, load_dataset_config: {data_name: a/b}}}",
+        "[{name: train, load_dataset_config: {data_name: a/b}}]",
+    ),
+    "hub settings": (
+        "[{name: a, load_dataset_config: {data_name: a/b, token: true, streaming: false}}]",
         "[{name: a, load_dataset_config: {data_name: a/b}}]",
     ),
     "dataset_name": (
@@ -154,6 +198,11 @@ SYSTEM = {
         "{CPUExecutionProvider: {}}]}]}",
         "{type: LocalSystem, accelerators: [{device: npu, execution_providers: [QNNExecutionProvider, CPUExecutionProvider]}]}",
     ),
+    "readymade": ("{type: AzureNDV2System}", "{type: AzureML, accelerators: [{device: gpu}]}"),
+    "aml_config_path": (
+        "{type: AzureML, config: {aml_config_path: a.json}}",
+        "{type: AzureML, azureml_client: {aml_config_path: a.json}}",
+    ),
     "environment": ("{type: LocalSystem, olive_managed_env: false, is_dev: true}", "{type: LocalSystem}"),
 }
 METRICS = {
@@ -190,6 +239,14 @@ METRICS = {
         "{target: here, metrics: [{name: a, type: latency, goal: null, sub_types: [{name: avg, goal: {type: min_improvement}}]}]}",
         "{metrics: [{name: a, type: latency, sub_types: [{name: avg, goal: {type: min-improvement}}]}]}",
     ),
+    "perplexity": (
+        "{metrics: [{name: a, type: accuracy, sub_types: [{name: perplexity, priority: 1}]}]}",
+        "{metrics: [{name: a, type: perplexity, sub_types: [{name: perplexity, priority: 1}]}]}",
+    ),
+    "is_first_priority": (
+        "{metrics: [{name: a, type: latency, is_first_priority: true, sub_types: [{name: avg, is_first_priority: true}]}]}",
+        "{metrics: [{name: a, type: latency, sub_types: [{name: avg}]}]}",
+    ),
     "custom metric": (
         "{metrics: [{name: a, type: custom}, {name: b, type: latency}]}",
         "{metrics: [{name: b, type: latency}]}",
@@ -214,6 +271,11 @@ PASS = {
     ),
     "double_quant": ("{type: LoRA, double_quant: true}", "{type: QLoRA, double_quant: true}"),
     "no double_quant": ("{type: LoRA, double_quant: false}", "{type: LoRA}"),
+    "files of an ONNX model": (
+        "{type: ModelBuilder, save_as_external_data: true, all_tensors_to_one_file: true, external_data_name: a, size_threshold: 1}",
+        "{type: ModelBuilder}",
+    ),
+    "metadata_only": ("{type: ModelBuilder, metadata_only: true}", "{type: ModelBuilder}"),
     "of a run": (
         "{type: LoRA, clean_run_cache: true, output_name: x, disable_search: true, training_output_dir: y, "
         "use_ort_trainer: false}",
@@ -223,7 +285,14 @@ PASS = {
 DROPPED_ARGS = (
     *("output_dir: x", "overwrite_output_dir: true", "resume_from_checkpoint: x", "save_total_limit: 2"),
     *("save_strategy: steps", "logging_dir: x", "report_to: none", "logging_strategy: steps"),
-    *("remove_unused_columns: false", "do_train: true", "do_eval: true", "prediction_loss_only: true"),
+    *(
+        "remove_unused_columns: false",
+        "do_train: true",
+        "do_eval: true",
+        "prediction_loss_only: true",
+        "load_best_model_at_end: true",
+        "deepspeed: a.json",
+    ),
 )
 SEARCH = {
     "search_algorithm": (
@@ -349,7 +418,7 @@ def test_every_rule_of_the_table_has_a_case() -> None:
         + list(REFUSED)
         + [f"{{passes: {{a: {{type: A}}}}, pass_flows: {f}}}" for f in FLOWS]
     )
-    texts.append("systems: {a: {azureml_client: {workspace_name: w}}}")
+    texts.append("data_configs: [{load_dataset_config: {data_files: {azureml_client: {workspace_name: w}}}}]")
     for text in texts:
         revision = Revision(loads(text.encode(), "w.yaml", "yaml").root)
         for index, rule in enumerate(FILE_RULES):

@@ -19,6 +19,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_tiny_model(folder / "models" / "gpt2", "gpt2")
     build_tiny_model(folder / "models" / "phi3", "phi3")
     build_tiny_model(folder / "models" / "tiny", "llama")
+    for onnx in ("built/model.onnx", "picture.onnx"):
+        (folder / "models" / onnx).parent.mkdir(exist_ok=True)
+        (folder / "models" / onnx).write_bytes(b"a graph")
     (folder / "data").mkdir()
     (folder / "data" / "rows.json").write_text(json.dumps(ROWS))
     (folder / "data" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))

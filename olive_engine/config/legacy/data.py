@@ -71,10 +71,40 @@ _OURS = {
 """Types of parts that mean what every data set does here."""
 _OTHER_TASKS = (
     *("input_cols", "label_cols", "max_length", "seqlen", "seq_length", "align_labels", "image_processor"),
-    *("model_name", "task", "kwargs", "size", "crop_size", "padding", "truncation", "tokenizer", "cols"),
+    *(
+        "model_name",
+        "task",
+        "kwargs",
+        "labels_to_filter",
+        "size",
+        "crop_size",
+        "padding",
+        "truncation",
+        "tokenizer",
+        "cols",
+    ),
 )
 """Options of Olive's data sets for other tasks than making text."""
+_OTHER_FILES = ("data_dir", "col_filters")
 _CONTAINERS = ("datacontainer", "huggingfacecontainer")
+
+
+def _inline(revision: Revision) -> None:
+    """A data config where its name should stand."""
+    places = [*revision.matches("passes.*.@.*"), *revision.matches("evaluators.*.metrics.*.data_config")]
+    for path in places:
+        value = revision.value(path)
+        if not str(path[-1]).endswith("data_config") or not isinstance(value, dict):
+            continue
+        data = revision.value(("data_configs",))
+        known = [each.get("name") for each in data if isinstance(each, dict)] if isinstance(data, list) else []
+        written = value.get("name")
+        name = written if isinstance(written, str) and written not in known else f"{path[1]}_{path[-1]}"
+        revision.note(path, f"a data config is described under `data_configs`: {name}")
+        if not isinstance(data, list):
+            revision.put(("data_configs",), [], path)
+        revision.put(("data_configs", len(known)), {**value, "name": name}, path)
+        revision.put(path, name)
 
 
 def _unavailable(revision: Revision) -> None:
@@ -107,14 +137,16 @@ def _reasons(revision: Revision, path: ConfigPath) -> Iterator[tuple[str, Config
                 if revision.value((*path, part, name)) is not None:
                     what = f"`{name}` is for models that do not write text: such data are not available yet"
                     yield what, (*path, part, name)
-            if revision.value((*path, part, "data_dir")) is not None:
-                yield "`data_dir` is not available yet: name the files in `data_files`", (*path, part, "data_dir")
+            for name in _OTHER_FILES:
+                if revision.value((*path, part, name)) is not None:
+                    yield f"`{name}` is not available yet: name the rows in `data_files`", (*path, part, name)
 
 
 _BATCHES = "batches are made by the pass or the metric: rows of a batch are padded to the longest, and masked"
 
 DATA: tuple[Rule, ...] = (
     Rewritten(_as_list),
+    Rewritten(_inline),
     Lifted(f"{_EACH}.config", "what `config` holds stands beside `type`"),
     Rewritten(_params_config),
     *(rule for part in _PARTS for rule in _nested(part)),
@@ -124,6 +156,8 @@ DATA: tuple[Rule, ...] = (
     Dropped(f"{_LOAD}.type", "not needed: rows come from `data_name` and `data_files`", ("huggingface_dataset", None)),
     Moved(f"{_LOAD}.dataset_name", f"{_LOAD}.data_name", "`dataset_name` is called `data_name`"),
     Dropped(f"{_LOAD}.trust_remote_code", "data sets are read without running code of theirs"),
+    Dropped(f"{_LOAD}.token", "the hub is asked with your own log-in"),
+    Dropped(f"{_LOAD}.streaming", "rows are read once and kept as tokens"),
     Rewritten(_files),
     # How a row becomes tokens.
     Dropped(

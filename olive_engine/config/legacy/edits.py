@@ -226,6 +226,7 @@ def _named(node: Node) -> Node:
     for name, child in node.value.items():
         offset = child.offset if child.key is None else child.key
         members = dict(child.value) if isinstance(child.value, Mapping) else {}
+        members.pop("name", None)  # others refer to it by its key
         items.append(replace(child, value={"name": Node(name, child.text, offset, offset), **members}))
     return replace(node, value=tuple(items))
 

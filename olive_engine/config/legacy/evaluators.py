@@ -79,6 +79,19 @@ def _settings(revision: Revision) -> None:
         revision.remove(path)
 
 
+def _perplexity(revision: Revision) -> None:
+    """Olive measures it as a kind of accuracy; it is a metric of its own."""
+    for path in revision.matches(f"{_METRIC}.sub_types"):
+        value = revision.value(path)
+        names = (
+            [each.get("name") if isinstance(each, dict) else each for each in value] if isinstance(value, list) else []
+        )
+        kind = revision.value((*path[:-1], "type"))
+        if names == ["perplexity"] and isinstance(kind, str) and kind.lower() == "accuracy":
+            revision.note((*path[:-1], "type"), "`perplexity` is a metric of its own")
+            revision.put((*path[:-1], "type"), "perplexity")
+
+
 def _unavailable(revision: Revision) -> None:
     """Evaluators of a type of their own, and metrics that need code or values we do not have."""
     for name in revision.members(("evaluators",)):
@@ -126,6 +139,9 @@ EVALUATORS: tuple[Rule, ...] = (
     Rewritten(_metrics_as_list),
     Lifted(f"{_METRIC}.config", "what `config` holds stands beside it"),
     Rewritten(_sub_types),
+    Rewritten(_perplexity),
+    Dropped(f"{_METRIC}.sub_types.*.is_first_priority", "`priority: 1` says it"),
+    Dropped(f"{_METRIC}.is_first_priority", "`priority: 1` of a value says it"),
     Moved(f"{_METRIC}.sub_types.*.priority_rank", f"{_METRIC}.sub_types.*.priority", "`priority_rank` is `priority`"),
     Rewritten(_settings),
     Dropped(f"{_METRIC}.backend", "every metric is computed here; there are no backends to choose from"),

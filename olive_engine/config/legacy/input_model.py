@@ -96,8 +96,18 @@ _NOT_NEEDED = {
     "use_ort_implementation": _EXPORT,
 }
 
+
+def _nulls(revision: Revision) -> None:
+    """An option of nothing is the default."""
+    for name in revision.members(_MODEL):
+        if revision.value((*_MODEL, name)) is None and name != "type":
+            revision.note((*_MODEL, name), "nothing (null) is the default")
+            revision.remove((*_MODEL, name))
+
+
 INPUT_MODEL: tuple[Rule, ...] = (
     Lifted("input_model.config", "what `config` holds stands beside `type`"),
+    Rewritten(_nulls),
     Moved(
         "input_model.hf_config.model_loading_args",
         "input_model.load_kwargs",
@@ -107,6 +117,11 @@ INPUT_MODEL: tuple[Rule, ...] = (
         "input_model.hf_config.from_pretrained_args",
         "input_model.load_kwargs",
         "`hf_config.from_pretrained_args` is called `load_kwargs`",
+    ),
+    Moved(
+        "input_model.hf_config.hf_from_pretrained_args",
+        "input_model.load_kwargs",
+        "`hf_config.hf_from_pretrained_args` is called `load_kwargs`",
     ),
     Moved("input_model.hf_config.load_kwargs", "input_model.load_kwargs", "`hf_config.load_kwargs` is `load_kwargs`"),
     Moved("input_model.hf_config.task", "input_model.task", "`hf_config.task` stands beside `type`"),
@@ -125,7 +140,10 @@ INPUT_MODEL: tuple[Rule, ...] = (
             "generative": "a model that writes text is meant",
             "model_attributes": "what is known of a model is read from its own files",
             "model_storage_kind": "the path tells it",
-            "is_hf_model": "the type tells it",
+            **dict.fromkeys(("is_hf_model", "is_hf"), "the type tells it"),
+            "is_file": "the path tells it",
+            "name": "a model is called by its path",
+            "model_components": _EXPORT,
             "inference_settings": "sessions are made for the target's device",
             "use_ort_extensions": "sessions are made for the target's device",
             **_NOT_NEEDED,

@@ -13,6 +13,8 @@ _ARGS = f"{_EACH}.training_args"
 _TRAINED = ("lora", "qlora", "loftq", "dora", "loha", "lokr")
 """The types of passes that train adapters, in lower case."""
 _QLORA_ONLY = ("quant_type", "compute_dtype")
+_EXTERNAL_DATA = ("save_as_external_data", "all_tensors_to_one_file", "external_data_name", "size_threshold")
+_EXTERNAL = "weights are always written into one file beside the graph"
 _OUTSIDE = "what a run writes is decided by the engine: models in `output_dir`, checkpoints in the cache"
 _REPORTS = "every event of a training is in the run's own report (`olive run --json`)"
 
@@ -28,6 +30,15 @@ def _double_quant(revision: Revision) -> None:
             revision.put(kind, "QLoRA")
         else:
             revision.note(path, "not needed: LoRA does not quantize the base")
+            revision.remove(path)
+
+
+def _unavailable(revision: Revision) -> None:
+    """Options of Olive's passes that ours do not have yet."""
+    for path in revision.matches(f"{_EACH}.metadata_only"):
+        if type_of(revision, path) == "modelbuilder":
+            if revision.value(path):
+                revision.lack(path, "`metadata_only` is not available yet", str(path[1]))
             revision.remove(path)
 
 
@@ -123,6 +134,10 @@ PASSES: tuple[Rule, ...] = (
     Lifted(f"{_ARGS}.extra_args", "what `extra_args` holds stands beside it"),
     Dropped(f"{_EACH}.training_output_dir", _OUTSIDE),
     Dropped(f"{_EACH}.use_ort_trainer", "training is done in torch; ONNX Runtime's trainer is no more", (False, None)),
+    Dropped(f"{_ARGS}.load_best_model_at_end", "the adapter of the last step is the result; the report has every loss"),
+    Dropped(f"{_ARGS}.deepspeed", "a training runs on one device here"),
+    *(Dropped(f"{_EACH}.{name}", _EXTERNAL, types=("modelbuilder",)) for name in _EXTERNAL_DATA),
+    Rewritten(_unavailable),
     Dropped(f"{_ARGS}.output_dir", _OUTSIDE),
     Dropped(f"{_ARGS}.overwrite_output_dir", _OUTSIDE),
     Dropped(f"{_ARGS}.resume_from_checkpoint", "a run that was cut off always goes on from its last checkpoint"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pydantic import JsonValue
@@ -89,16 +90,23 @@ def _names(value: JsonValue) -> tuple[list[JsonValue] | None, list[str]]:
 def _clients(revision: Revision) -> None:
     """Without an Azure ML workspace at the top, the only one in the file counts."""
     for path in revision.matches(f"{_EACH}.azureml_client_config"):
+        revision.note(path, "`azureml_client_config` is called `azureml_client`")
         revision.move(path, (*path[:-1], "azureml_client"))
     if revision.has(("azureml_client",)):
         return
-    found = [
-        (path, value) for path in _named(revision.value(()), (), "azureml_client") if (value := revision.value(path))
-    ]
-    if found and all(value == found[0][1] for _, value in found):
+    places = _named(revision.value(()), (), "azureml_client")
+    found = [(path, value) for path in places if (value := revision.value(path))]
+    wanting = [path for path in revision.matches(f"{_EACH}.type") if _wants_client(revision, path[:-1])]
+    if found and all(value == found[0][1] for _, value in found) and (wanting or found[0][0][0] != "systems"):
         path, value = found[0]
         revision.note(path, "it is the only Azure ML workspace of this file, so it counts for all of it")
         revision.put(("azureml_client",), value, path)
+
+
+def _wants_client(revision: Revision, system: ConfigPath) -> bool:
+    kind = revision.value((*system, "type"))
+    is_azure = isinstance(kind, str) and kind.lower().startswith("azure")
+    return is_azure and not _named(revision.value(system), (), "azureml_client")
 
 
 def _named(value: JsonValue, path: ConfigPath, name: str) -> list[ConfigPath]:
@@ -113,9 +121,23 @@ def _named(value: JsonValue, path: ConfigPath, name: str) -> list[ConfigPath]:
 CLIENTS: tuple[Rule, ...] = (Rewritten(_clients),)
 """Applied before any path is read, for paths name workspaces too."""
 
+
+def _readymade(revision: Revision) -> None:
+    """Types that stood for a size of Azure's machines, all with a GPU."""
+    for path in revision.matches(f"{_EACH}.type"):
+        kind = revision.value(path)
+        if isinstance(kind, str) and re.fullmatch(r"azuren[cdv]\w*system", kind.lower()):
+            revision.note(path, f"`{kind}` is an AzureML system with a GPU")
+            revision.put(path, "AzureML")
+            if not revision.has((*path[:-1], "accelerators")):
+                revision.put((*path[:-1], "accelerators"), [{"device": "gpu"}], path)
+
+
 SYSTEMS: tuple[Rule, ...] = (
     Lifted(f"{_EACH}.config", "what `config` holds stands beside `type`"),
     Moved(f"{_EACH}.device", f"{_EACH}.accelerators", "`device` is written as `accelerators: [{device: …}]`"),
+    Moved(f"{_EACH}.aml_config_path", f"{_EACH}.azureml_client.aml_config_path", "it stands in `azureml_client`"),
+    Rewritten(_readymade),
     Rewritten(_accelerators),
     Dropped(f"{_EACH}.olive_managed_env", "an environment is what its `python_environment_path` says", (False, None)),
     Dropped(f"{_EACH}.is_dev", "the code that runs there is always this version's"),

@@ -31,10 +31,30 @@ def _inline_systems(revision: Revision) -> None:
         revision.put(("evaluator",), "evaluator", ("evaluators", "evaluator"))
 
 
+def _unavailable(revision: Revision) -> None:
+    """Passes chosen by the engine."""
+    path = ("auto_optimizer_config",)
+    if revision.value(path) is not None and not revision.members(("passes",)):
+        revision.lack(path, "choosing the passes is not available yet: name them in `passes`", path[0])
+    elif revision.has(path):
+        revision.note(path, "not needed: the passes are named")
+    revision.remove(path)
+
+
+def _nulls(revision: Revision) -> None:
+    """A setting of nothing is the default."""
+    for name in revision.members(()):
+        if revision.value((name,)) is None and name not in ("input_model", "search_strategy"):
+            revision.note((name,), "nothing (null) is the default")
+            revision.remove((name,))
+
+
 TOP: tuple[Rule, ...] = (
     Moved("model", "input_model", "`model` is called `input_model`"),
     Lifted("engine", "what `engine` holds stands at the top"),
     Lifted("workflow_config", "what `workflow_config` holds stands at the top"),
+    Rewritten(_nulls),
+    Moved("workflow_host", "host", "`workflow_host` is called `host`"),
     Dropped("clean_cache", _OWN_CACHE),
     Dropped("clean_run_cache", _OWN_CACHE),
     Dropped("clean_evaluation_cache", _OWN_CACHE),
@@ -46,6 +66,9 @@ TOP: tuple[Rule, ...] = (
     Dropped("plot_pareto_frontier", "the report of a search has the Pareto front", (False, None)),
     Dropped("packaging_config", "packaging is not available yet: the final models are folders in `output_dir`"),
     Rewritten(_inline_systems),
+    Rewritten(_unavailable),
+    Dropped("verbose", "`--log-level debug` shows everything"),
+    Dropped("evaluation_only", "a workflow without passes evaluates its input model", (False, None)),
     Dropped("no_artifacts", "only final models are written to `output_dir`; everything else stays in the cache"),
 )
 
