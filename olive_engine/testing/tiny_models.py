@@ -17,8 +17,10 @@ from olive_engine.models import HfAdapterModel, HfModel
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-Architecture = Literal["llama", "qwen2", "phi3", "gemma"]
-ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
+Architecture = Literal["llama", "qwen2", "phi3", "gemma", "gpt2"]
+ARCHITECTURES: tuple[Architecture, ...] = tuple(name for name in get_args(Architecture) if name != "gpt2")
+"""Those that every pass takes; GPT-2, made of Conv1D layers, can be trained and merged, but onnxruntime-genai's builder
+does not know it."""
 
 VOCABULARY = 352
 MAX_POSITIONS = 256
@@ -51,13 +53,14 @@ def build_tiny_model(
 
     Args:
         folder: made if it is not there.
-        architecture: which family's modules; Phi-3 has fused projections, Gemma its own norms and scaled embeddings.
+        architecture: which family's modules; Phi-3 has fused projections, Gemma its own norms and scaled embeddings,
+            GPT-2 transposed (Conv1D) layers with biases.
         seed: of the weights; the tokenizer is always the same.
-        tied: whether the head shares the embedding's weights; none: as the family does it (Gemma ties).
+        tied: whether the head shares the embedding's weights; none: as the family does it (Gemma and GPT-2 tie).
     """
     folder.mkdir(parents=True, exist_ok=True)
     _tokenizer().save_pretrained(folder)
-    _model(architecture, seed, tied=architecture == "gemma" if tied is None else tied).save_pretrained(folder)
+    _model(architecture, seed, tied=architecture in ("gemma", "gpt2") if tied is None else tied).save_pretrained(folder)
     return HfModel(model_path=folder)
 
 
@@ -78,7 +81,13 @@ def build_tiny_adapter(
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(model.model_path)
-    config = LoraConfig(r=r, lora_alpha=2 * r, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=r,
+        lora_alpha=2 * r,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        fan_in_fan_out=base.config.model_type == "gpt2",  # Conv1D holds its weight transposed
+    )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # peft asks transformers by a name that transformers has renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
@@ -147,7 +156,11 @@ def _model(architecture: Architecture, seed: int, *, tied: bool) -> PreTrainedMo
         "qwen2": {},
         "phi3": {"original_max_position_embeddings": MAX_POSITIONS},
         "gemma": {"head_dim": 32},
+        # Without the dropout of its own, so that the losses of two trainings can be compared.
+        "gpt2": {"n_inner": 160, "attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0},
     }
+    if architecture == "gpt2":
+        del sizes["intermediate_size"], sizes["num_key_value_heads"]  # it has other names, or none, for them
     config = AutoConfig.for_model(architecture, **sizes, **extra[architecture])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

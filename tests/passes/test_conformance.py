@@ -9,10 +9,10 @@ from olive_engine.models import HfModel, PreparedData
 from olive_engine.testing.pass_conformance import PassCase, PassConformance
 from olive_engine.testing.tiny_models import build_tiny_adapter, build_tiny_model
 from olive_passes import PASSES
-from olive_passes.finetune import LoRA
+from olive_passes.finetune import LoRA, QLoRA
 from olive_passes.merge import MergeAdapterWeights
 from olive_passes.model_builder import ModelBuilder
-from tests.passes.finetune.bench import lora, phrase_rows, write_tokens
+from tests.passes.finetune.bench import lora, phrase_rows, qlora, write_tokens
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,13 @@ def _lora(core: str, base: HfModel, data: Data) -> PassCase:
     return PassCase(LoRA, one, base, data, other_config=other)
 
 
+def _qlora(base: HfModel, data: Data) -> PassCase:
+    one, other = (
+        qlora(double_quant=True, r=r, lora_dropout=0.1, eval_data=True).model_dump(mode="json") for r in (4, 8)
+    )
+    return PassCase(QLoRA, one, base, data, other_config=other)
+
+
 def _merge(base: HfModel, data: Data, folder: Path) -> PassCase:
     return PassCase(MergeAdapterWeights, {}, build_tiny_adapter(base, folder / "adapter"))
 
@@ -48,6 +55,7 @@ def _built(base: HfModel, data: Data, folder: Path) -> PassCase:
 CASES: dict[str, Callable[[HfModel, Data, Path], PassCase]] = {
     "LoRA": lambda base, data, folder: _lora("lean", base, data),
     "LoRA by the Trainer": lambda base, data, folder: _lora("trainer", base, data),
+    "QLoRA": lambda base, data, folder: _qlora(base, data),
     "MergeAdapterWeights": _merge,
     "ModelBuilder": _built,
 }

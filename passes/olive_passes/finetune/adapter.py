@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
@@ -14,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from olive_passes.finetune.modules import absent, advice, borne_by
 from olive_passes.finetune.options import LoRAConfig
 
 
@@ -31,9 +33,9 @@ def attach(model: PreTrainedModel, config: LoRAConfig, seed: int) -> PeftModel:
     targets = config.target_modules or _all_but_head(model, linear)
     if config.modules_to_save is not None:
         _check_names("modules_to_save", config.modules_to_save, [name for name, _ in model.named_modules() if name])
-    chosen = [module for name, module in linear.items() if _matches(name, targets)]
+    chosen = [module for name, module in linear.items() if any(borne_by(name, target) for target in targets)]
     torch.manual_seed(seed)
-    return get_peft_model(
+    adapted = get_peft_model(
         model,
         LoraConfig(
             task_type="CAUSAL_LM",
@@ -49,6 +51,10 @@ def attach(model: PreTrainedModel, config: LoRAConfig, seed: int) -> PeftModel:
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in chosen),
         ),
     )
+    # In 4 bits it was turned round, but the adapter is for the model on disk.
+    written = cast(LoraConfig, adapted.peft_config["default"])
+    written.fan_in_fan_out = any(_is_conv1d_on_disk(module) for module in chosen)
+    return adapted
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
@@ -74,14 +80,12 @@ def _all_but_head(model: PreTrainedModel, linear: Mapping[str, nn.Module]) -> li
 
 
 def _check_names(option: str, wanted: Sequence[str], existing: Sequence[str]) -> None:
-    missing = [name for name in wanted if not any(_matches(module, [name]) for module in existing)]
-    if missing:
-        ends = sorted({name.rsplit(".", 1)[-1] for name in existing} - {str(i) for i in range(1000)})
-        raise ValueError(f"{option}: the model has no module named {', '.join(missing)}; it has {', '.join(ends)}")
+    if missing := absent(wanted, existing):
+        raise ValueError(f"{option}: the model has no module named {missing[0]}; {advice(missing[0], existing)}")
 
 
-def _matches(name: str, ends: Sequence[str]) -> bool:
-    return any(name == end or name.endswith("." + end) for end in ends)
+def _is_conv1d_on_disk(module: nn.Module) -> bool:
+    return getattr(module, "source_cls", type(module)) is Conv1D
 
 
 def _plain(value: object) -> object:

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 
 import torch
 
-from olive_passes.finetune.options import TrainingArgs
+from olive_passes.finetune.arguments import TrainingArgs
 
 MEGA_BATCH = 50
 """With `group_by_length` rows are sorted by length within this many batches: the order stays random in the large."""
@@ -28,9 +27,9 @@ class Plan:
         self.accumulation = args.gradient_accumulation_steps
         self.group_by_length = args.group_by_length
         self.seed = args.data_seed if args.data_seed is not None else seed
-        self.batches_per_epoch = math.ceil(len(lengths) / self.batch_size)
-        self.steps_per_epoch = math.ceil(self.batches_per_epoch / self.accumulation)
-        self.total_steps = args.max_steps or math.ceil(args.num_train_epochs * self.steps_per_epoch)
+        self.batches_per_epoch = args.batches_per_epoch(len(lengths))
+        self.steps_per_epoch = args.steps_per_epoch(len(lengths))
+        self.total_steps = args.total_steps(len(lengths))
         self._epoch = -1
         self._batches: list[list[int]] = []
 

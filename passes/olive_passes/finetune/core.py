@@ -23,8 +23,8 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from transformers import PreTrainedModel, get_scheduler
 
+from olive_passes.finetune.arguments import TrainingArgs
 from olive_passes.finetune.batches import seed_of
-from olive_passes.finetune.options import TrainingArgs
 from olive_passes.finetune.rows import Batch, Row, collate
 
 
@@ -39,6 +39,8 @@ class Trial:
     rate: Callable[[int], float]
     """The learning rate of a step (from 0)."""
     seed: int
+    autocast: torch.dtype | None
+    """What is computed in, where it is less than the adapters' own precision."""
     step: int
     """Steps done."""
     tokens: int
@@ -57,7 +59,9 @@ class Trial:
         return self.loss_sum.device
 
 
-def init(model: PeftModel, args: TrainingArgs, total_steps: int, seed: int) -> Trial:
+def init(
+    model: PeftModel, args: TrainingArgs, total_steps: int, seed: int, autocast: torch.dtype | None = None
+) -> Trial:
     """A trial before its first step."""
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     device = next(iter(parameters.values())).device
@@ -72,7 +76,7 @@ def init(model: PeftModel, args: TrainingArgs, total_steps: int, seed: int) -> T
         fused=args.optim == "adamw_torch_fused",
     )
     zero = torch.zeros((), dtype=torch.float64, device=device)
-    return Trial(model, parameters, optimizer, learning_rate(args, total_steps), seed, 0, 0, zero)
+    return Trial(model, parameters, optimizer, learning_rate(args, total_steps), seed, autocast, 0, 0, zero)
 
 
 def step(trial: Trial, batches: Sequence[Sequence[Row]], max_grad_norm: float) -> torch.Tensor:
@@ -81,7 +85,8 @@ def step(trial: Trial, batches: Sequence[Sequence[Row]], max_grad_norm: float) -
     loss = torch.zeros((), device=trial.device)
     for micro, rows in enumerate(batches):
         torch.manual_seed(seed_of("dropout", trial.seed, trial.step, micro))
-        part = summed_loss(trial.causal_model, collate(trial.causal_model, rows, trial.device)) / targets
+        batch = collate(trial.causal_model, rows, trial.device)
+        part = summed_loss(trial.causal_model, batch, trial.autocast) / targets
         part.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         loss += part.detach()
     if max_grad_norm:
@@ -97,7 +102,13 @@ def step(trial: Trial, batches: Sequence[Sequence[Row]], max_grad_norm: float) -
 
 
 @torch.no_grad()
-def evaluate(model: PreTrainedModel, rows: Sequence[Row], batch_size: int, device: torch.device) -> float:
+def evaluate(
+    model: PreTrainedModel,
+    rows: Sequence[Row],
+    batch_size: int,
+    device: torch.device,
+    autocast: torch.dtype | None = None,
+) -> float:
     """The mean loss over all trained tokens of `rows`, whatever the batch size."""
     training = model.training
     model.eval()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
@@ -105,15 +116,16 @@ def evaluate(model: PreTrainedModel, rows: Sequence[Row], batch_size: int, devic
     ordered = sorted(rows, key=len)
     for i in range(0, len(ordered), batch_size):
         batch = collate(model, ordered[i : i + batch_size], device)
-        total += summed_loss(model, batch)
+        total += summed_loss(model, batch, autocast)
         targets += len(batch.targets)
     model.train(training)
     return float(total) / targets
 
 
-def summed_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """The sum of the cross entropies of the batch's targets, in float32."""
-    logits = model(**batch.inputs).logits
+def summed_loss(model: PreTrainedModel, batch: Batch, autocast: torch.dtype | None = None) -> torch.Tensor:
+    """The sum of the cross entropies of the batch's targets, in float32; the model computes in `autocast`, if given."""
+    with torch.autocast(batch.targets.device.type, autocast, enabled=autocast is not None):
+        logits = model(**batch.inputs).logits
     picked = logits[0] if batch.picks is None else logits[batch.picks]
     return functional.cross_entropy(picked.float(), batch.targets, reduction="sum")
 

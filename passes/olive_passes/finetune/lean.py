@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from peft import PeftModel
@@ -14,9 +14,10 @@ from safetensors import SafetensorError
 
 from olive_engine.contracts import Log, Metrics, PassContext, Progress
 from olive_engine.errors import Stopped
-from olive_passes.finetune import core, ragged
+from olive_engine.models import TrialState
+from olive_passes.finetune import best, core, ragged
+from olive_passes.finetune.arguments import TrainingArgs
 from olive_passes.finetune.batches import Plan
-from olive_passes.finetune.options import TrainingArgs
 from olive_passes.finetune.rows import Row
 
 STATE = "trial.safetensors"
@@ -27,10 +28,13 @@ def run(
     rows: Sequence[Row],
     eval_rows: Sequence[Row],
     args: TrainingArgs,
+    autocast: torch.dtype | None,
     seed: int,
     context: PassContext,
 ) -> core.Trial:
     """Train `model` up to the end of the context's segment, or of the whole budget.
+
+    `autocast` is what is computed in, where it is another precision than the adapters'.
 
     Raises:
         FloatingPointError: the loss is no number any more.
@@ -38,7 +42,7 @@ def run(
     """
     plan = Plan([len(row) for row in rows], args, seed)
     last = plan.step_at(context.segment.until if context.segment else 1.0)
-    trial = core.init(model, args, plan.total_steps, seed)
+    trial = core.init(model, args, plan.total_steps, seed, autocast)
     if ragged.supports(trial.causal_model):
         ragged.use_ragged_attention(trial.causal_model)
     _restore(trial, context)
@@ -60,11 +64,11 @@ def run(
             values = {"loss": loss, "learning_rate": trial.rate(trial.step - 1), "tokens_per_second": speed}
             if logs or trial.step == last:
                 context.report(Progress(step=trial.step, total=plan.total_steps, values=values))
+        if eval_rows and trial.step < last and _evaluates(trial.step, args, plan):
+            values = {"eval_loss": _evaluate(trial, eval_rows, args, context)}
+            context.report(Progress(step=trial.step, total=plan.total_steps, values=values))
         if saves:
             core.save(trial, checkpoint)
-        if eval_rows and trial.step < last and _evaluates(trial.step, args, plan):
-            values = {"eval_loss": _evaluate(trial, eval_rows, args)}
-            context.report(Progress(step=trial.step, total=plan.total_steps, values=values))
     seconds = time.monotonic() - started
     values = {
         "train_loss": trial.loss_sum.item() / trial.step,
@@ -73,9 +77,22 @@ def run(
         "tokens_per_second": (trial.tokens - tokens_before) / seconds if trial.tokens > tokens_before else 0.0,
     }
     if eval_rows:
-        values["eval_loss"] = _evaluate(trial, eval_rows, args)
+        at_end = last == plan.total_steps
+        kept = at_end or _evaluates(trial.step, args, plan)  # the end of a stretch need not be looked at otherwise
+        values["eval_loss"] = _evaluate(trial, eval_rows, args, context, may_be_best=kept)
+        if at_end and args.load_best_model_at_end:
+            values |= best.restore(context.state / best.FILE, trial.parameters)
     context.report(Metrics(values=values))
     return trial
+
+
+def save_state(trial: core.Trial, context: PassContext) -> TrialState:
+    """Write where the training stands at the end of a stretch, for the next one."""
+    folder = context.out / "state"
+    core.save(trial, folder / STATE)
+    if (context.state / best.FILE).is_file():
+        shutil.copyfile(context.state / best.FILE, folder / best.FILE)
+    return TrialState(state_path=folder)
 
 
 def _restore(trial: core.Trial, context: PassContext) -> None:
@@ -91,16 +108,23 @@ def _restore(trial: core.Trial, context: PassContext) -> None:
             return
     if context.initial_state is not None:
         core.load(trial, context.initial_state.state_path / STATE)
+        if (kept := context.initial_state.state_path / best.FILE).is_file():
+            shutil.copyfile(kept, context.state / best.FILE)
 
 
 def _evaluates(step: int, args: TrainingArgs, plan: Plan) -> bool:
-    if args.eval_strategy == "epoch":
+    if args.evaluates == "epoch":
         return step % plan.steps_per_epoch == 0
-    return args.eval_strategy == "steps" and step % (args.eval_steps or args.logging_steps) == 0
+    return args.evaluates == "steps" and step % args.eval_every == 0
 
 
-def _evaluate(trial: core.Trial, rows: Sequence[Row], args: TrainingArgs) -> float:
-    return core.evaluate(trial.causal_model, rows, args.per_device_eval_batch_size, trial.device)
+def _evaluate(
+    trial: core.Trial, rows: Sequence[Row], args: TrainingArgs, context: PassContext, *, may_be_best: bool = True
+) -> float:
+    loss = core.evaluate(trial.causal_model, rows, args.per_device_eval_batch_size, trial.device, trial.autocast)
+    if may_be_best and args.load_best_model_at_end:
+        best.consider(context.state / best.FILE, trial.parameters, loss, trial.step)
+    return loss
 
 
 def _checked(loss: float, trial: core.Trial, args: TrainingArgs) -> float:
@@ -115,8 +139,3 @@ def not_a_number(loss: float, step: int, args: TrainingArgs) -> str:
         f"the training loss became {loss} by step {step}; lower training_args.learning_rate "
         f"(now {args.learning_rate:g}) or lengthen the warm-up"
     )
-
-
-def state_path(folder: Path) -> Path:
-    """Where in a TrialState's folder the trial is."""
-    return folder / STATE

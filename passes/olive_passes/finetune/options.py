@@ -1,119 +1,16 @@
-"""What may be written about a LoRA fine-tuning. The adapter's defaults are Olive's, so that its files mean the same."""
+"""What may be written about a LoRA or QLoRA fine-tuning. Defaults are Olive's, so that its files mean the same."""
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from olive_engine.options import DataRef, Options, Packable
+from olive_passes.finetune.arguments import TrainingArgs
 
-Schedule = Literal[
-    "linear",
-    "cosine",
-    "cosine_with_restarts",
-    "cosine_with_min_lr",
-    "polynomial",
-    "constant",
-    "constant_with_warmup",
-    "inverse_sqrt",
-    "warmup_stable_decay",
-]
-Optimizer = Literal[
-    "adamw_torch",
-    "adamw_torch_fused",
-    "adafactor",
-    "sgd",
-    "rmsprop",
-    "adagrad",
-    "adamw_8bit",
-    "paged_adamw_32bit",
-    "paged_adamw_8bit",
-    "lion_32bit",
-    "lion_8bit",
-]
-
-
-class TrainingArgs(Options):
-    """How the adapters are trained. Names and meanings are those of transformers' TrainingArguments."""
-
-    per_device_train_batch_size: Annotated[int, Packable()] = Field(8, gt=0, description="Rows in one forward pass.")
-    per_device_eval_batch_size: int = Field(8, gt=0, description="Rows in one forward pass of an evaluation.")
-    gradient_accumulation_steps: Annotated[int, Packable()] = Field(
-        1, gt=0, description="Forward passes whose gradients make one optimizer step."
-    )
-    learning_rate: Annotated[float, Packable()] = Field(2e-4, gt=0, description="The highest learning rate.")
-    lr_scheduler_type: Annotated[Schedule, Packable()] = Field(
-        "linear", description="How the learning rate falls over the steps after the warm-up."
-    )
-    lr_scheduler_kwargs: Annotated[dict[str, JsonValue], Packable()] = Field(
-        {}, description="Further arguments of the schedule, for instance {'min_lr_rate': 0.1} or {'num_cycles': 2}."
-    )
-    warmup_steps: Annotated[int, Packable()] = Field(
-        0, ge=0, description="Optimizer steps over which the learning rate rises from 0; if 0, warmup_ratio counts."
-    )
-    warmup_ratio: Annotated[float, Packable()] = Field(
-        0.0, ge=0, lt=1, description="The warm-up as a fraction of all steps, if warmup_steps is 0."
-    )
-    num_train_epochs: Annotated[float, Packable()] = Field(
-        3.0, gt=0, description="Times that the rows are gone through; may be a fraction."
-    )
-    max_steps: Annotated[int | None, Packable()] = Field(
-        None, gt=0, description="Optimizer steps in all; if given, num_train_epochs does not count."
-    )
-    weight_decay: Annotated[float, Packable()] = Field(
-        0.0, ge=0, description="Decoupled weight decay of matrices; biases and norms have none."
-    )
-    max_grad_norm: Annotated[float, Packable()] = Field(
-        1.0, ge=0, description="Gradients are scaled down to this norm; 0 leaves them alone."
-    )
-    optim: Optimizer = Field(
-        "adamw_torch_fused", description="The optimizer; the 8-bit, paged and lion ones need bitsandbytes."
-    )
-    adam_beta1: Annotated[float, Packable()] = Field(0.9, ge=0, lt=1, description="Decay of AdamW's first moment.")
-    adam_beta2: Annotated[float, Packable()] = Field(0.999, ge=0, lt=1, description="Decay of AdamW's second moment.")
-    adam_epsilon: Annotated[float, Packable()] = Field(1e-8, gt=0, description="Added to AdamW's denominator.")
-    label_smoothing_factor: float = Field(
-        0.0, ge=0, lt=1, description="Share of the target's probability that is spread over the vocabulary."
-    )
-    neftune_noise_alpha: float | None = Field(
-        None, gt=0, description="Strength of the noise on embeddings in training (https://arxiv.org/abs/2310.05914)."
-    )
-    gradient_checkpointing: bool = Field(
-        default=False, description="Recompute activations in the backward pass: less memory, about a third more time."
-    )
-    group_by_length: bool = Field(
-        default=False, description="Put rows of similar length into one batch; the order stays random in the large."
-    )
-    logging_steps: int = Field(10, gt=0, description="Optimizer steps between two reports of the loss.")
-    eval_strategy: Literal["no", "steps", "epoch"] = Field(
-        "no", description="When to evaluate during the training; with eval_data_config the end is always evaluated."
-    )
-    eval_steps: int | None = Field(
-        None,
-        gt=0,
-        description="Optimizer steps between two evaluations, if eval_strategy is 'steps'; none: logging_steps.",
-    )
-    save_steps: int = Field(
-        500, gt=0, description="Optimizer steps between two checkpoints, from which a killed run goes on."
-    )
-    seed: Annotated[int | None, Packable()] = Field(
-        None, ge=0, lt=2**32, description="Of the adapter's initial weights and of dropout; none: the workflow's seed."
-    )
-    data_seed: Annotated[int | None, Packable()] = Field(
-        None, ge=0, lt=2**32, description="Of the order of the rows; none: the same as seed."
-    )
-
-    @model_validator(mode="after")
-    def _evaluates(self) -> TrainingArgs:
-        if self.eval_steps is not None and self.eval_strategy != "steps":
-            raise ValueError(f"eval_steps needs eval_strategy: steps; it is {self.eval_strategy!r}")
-        return self
-
-    def warmup(self, total_steps: int) -> int:
-        """The steps of the warm-up in a training of `total_steps`."""
-        return self.warmup_steps or math.ceil(total_steps * self.warmup_ratio)
+HELD_OUT = 0.1
+"""Share of the training rows that is evaluated on where an evaluation is asked for and nothing says on which rows."""
 
 
 class LoRAConfig(Options):
@@ -147,8 +44,12 @@ class LoRAConfig(Options):
     )
     torch_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="Precision of the frozen base, the adapters being float32; auto: bfloat16 where the device is fast "
-        "in it, else float32.",
+        description="Precision of the frozen base, the adapters being float32; auto: float32 with training_args.fp16, "
+        "bfloat16 with training_args.bf16 or where the device is fast in it, else float32.",
+    )
+    allow_tf32: bool = Field(
+        default=True,
+        description="Let a GPU round the factors of float32 matrix products to TF32: faster, less exact.",
     )
     train_data_config: Annotated[str | None, DataRef(required=True)] = Field(
         None, description="The data config with the training rows."
@@ -156,12 +57,74 @@ class LoRAConfig(Options):
     eval_data_config: Annotated[str | None, DataRef()] = Field(
         None, description="The data config with the rows on which the loss is measured."
     )
+    eval_dataset_size: float | None = Field(
+        None,
+        gt=0,
+        description="Training rows held out to measure the loss on, instead of eval_data_config: their number (1 or "
+        "more) or their share of all (below 1), drawn with data_seed. None: no rows; but a tenth if "
+        "training_args.eval_strategy asks for an evaluation and there is no eval_data_config.",
+    )
     training_args: TrainingArgs = Field(TrainingArgs(), description="How the adapters are trained.")
 
-    @model_validator(mode="after")
-    def _has_rows_to_evaluate(self) -> LoRAConfig:
-        if self.training_args.eval_strategy != "no" and self.eval_data_config is None:
+    @field_validator("init_lora_weights")
+    @classmethod
+    def _can_be_orthogonal(cls, value: object, info: ValidationInfo) -> object:
+        if value == "orthogonal" and info.data.get("r", 0) % 2:
+            raise ValueError(f"'orthogonal' needs an even rank, and r is {info.data['r']}")
+        return value
+
+    @field_validator("eval_dataset_size")
+    @classmethod
+    def _one_evaluation_set(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("eval_data_config") is not None:
             raise ValueError(
-                f"training_args.eval_strategy is {self.training_args.eval_strategy!r}, which needs an eval_data_config"
+                "eval_data_config already names the rows to evaluate on: remove eval_dataset_size, or, to hold out "
+                "training rows instead, keep it and remove eval_data_config"
             )
-        return self
+        if value is not None and value >= 1 and not value.is_integer():
+            raise ValueError(f"must be a whole number of rows, or a share of them below 1, found {value:g}")
+        return value
+
+    @field_validator("training_args")
+    @classmethod
+    def _fits_the_precision(cls, value: TrainingArgs, info: ValidationInfo) -> TrainingArgs:
+        dtype = info.data.get("torch_dtype")
+        if value.fp16 and dtype == "bfloat16":
+            raise ValueError(
+                "fp16 computes in float16, which a base in bfloat16 (torch_dtype) does not go with: "
+                "write bf16: true instead of fp16, or torch_dtype: float32"
+            )
+        if value.bf16 and dtype == "float16":
+            raise ValueError(
+                "bf16 computes in bfloat16, which a base in float16 (torch_dtype) does not go with: "
+                "write fp16: true instead of bf16, or torch_dtype: bfloat16"
+            )
+        return value
+
+    @property
+    def held_out(self) -> float | None:
+        """How many (1 or more) or what share (below 1) of the training rows are evaluated on; none: no row."""
+        if self.eval_dataset_size is not None or self.eval_data_config is not None:
+            return self.eval_dataset_size
+        return HELD_OUT if self.training_args.evaluates != "no" else None
+
+
+class QLoRAConfig(LoRAConfig):
+    """A low-rank adapter on a base of 4 bits a weight, and how it is trained."""
+
+    quant_type: Literal["nf4", "fp4"] = Field(
+        "nf4", description="The 16 values of a weight: nf4 (quantiles of a normal distribution) or fp4 (a float)."
+    )
+    double_quant: bool = Field(
+        default=False, description="Quantize the scales of the blocks too: about 0.4 bits a weight less memory."
+    )
+    compute_dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
+        None,
+        description="Precision in which the 4-bit layers compute; none: that of training_args.fp16 or .bf16 if one is "
+        "set, else torch_dtype.",
+    )
+
+
+def rows_held_out(size: float, rows: int) -> int:
+    """How many of `rows` training rows a `LoRAConfig.held_out` of `size` means: at least one."""
+    return int(size) if size >= 1 else max(1, round(size * rows))

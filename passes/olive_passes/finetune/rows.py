@@ -8,12 +8,17 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from transformers import PreTrainedModel
 
 from olive_engine.data.tokens import load_tokens
 from olive_passes.finetune import ragged
+from olive_passes.finetune.batches import seed_of
+from olive_passes.finetune.options import rows_held_out
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,29 @@ def training_rows(folder: Path) -> list[Row]:
     if not rows:
         raise ValueError("there is no row")
     return rows
+
+
+def hold_out(rows: Sequence[R], size: float, seed: int) -> tuple[list[R], list[R]]:
+    """Split off rows to evaluate on; the same rows, size and seed give the same ones.
+
+    Args:
+        rows: all rows.
+        size: how many (1 or more), or what share of them (below 1; at least one row).
+        seed: of the draw.
+
+    Returns:
+        The rows to train on and those to evaluate on, both in their order.
+
+    Raises:
+        ValueError: none would be left to train on.
+    """
+    count = rows_held_out(size, len(rows))
+    if count >= len(rows):
+        raise ValueError(f"{count} rows to evaluate on leave none of the {len(rows)} to train on")
+    generator = torch.Generator().manual_seed(seed_of("held out", seed))
+    chosen = set(torch.randperm(len(rows), generator=generator)[:count].tolist())
+    kept = [row for index, row in enumerate(rows) if index not in chosen]
+    return kept, [row for index, row in enumerate(rows) if index in chosen]
 
 
 def collate(model: PreTrainedModel, rows: Sequence[Row], device: torch.device) -> Batch:

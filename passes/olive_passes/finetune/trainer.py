@@ -8,23 +8,25 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from peft import PeftModel
 from torch.utils.data import DataLoader, Dataset, Sampler
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from olive_engine.contracts import Metrics, PassContext, Progress
 from olive_engine.errors import Stopped
-from olive_passes.finetune import core
+from olive_passes.finetune import best, core
+from olive_passes.finetune.arguments import TrainingArgs
 from olive_passes.finetune.batches import Plan
+from olive_passes.finetune.cores import mixed_precision
 from olive_passes.finetune.lean import not_a_number
-from olive_passes.finetune.options import LoRAConfig, TrainingArgs
+from olive_passes.finetune.options import LoRAConfig
 from olive_passes.finetune.rows import Row
+from olive_passes.finetune.trainer_arguments import trainer_arguments
 
 COMPLETE = "complete"
 """Written into a checkpoint after all else: a folder without it was cut short."""
@@ -50,12 +52,15 @@ def run(
     watch = _Watch(plan, args, context, rows)
     trainer = _PlannedTrainer(
         model=model,
-        args=_arguments(config, plan, seed, folder, context),
+        args=trainer_arguments(config, plan, seed, folder, context, evaluates=bool(eval_rows)),
         train_dataset=_Rows(rows),
+        eval_dataset=_Rows(eval_rows),  # it wants one; `evaluate` has the rows
         data_collator=_collate,
         callbacks=[watch],
     )
     trainer.plan, trainer.eval_rows, trainer.options, trainer.context = plan, eval_rows, args, context
+    mixed = mixed_precision(config)
+    trainer.autocast = getattr(torch, mixed) if mixed else None
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     checkpoint = _last_checkpoint(folder)
@@ -64,7 +69,9 @@ def run(
         raise Stopped(f"stopped after step {trainer.state.global_step} of {plan.total_steps}; a checkpoint was kept")
     values = watch.totals(trainer.state)
     if eval_rows:
-        values["eval_loss"] = trainer.evaluate()["eval_loss"]
+        values |= trainer.evaluate()
+        if args.load_best_model_at_end:
+            values |= best.restore(context.state / best.FILE, trainer.parameters())
     context.report(Metrics(values=values))
 
 
@@ -74,22 +81,38 @@ class _PlannedTrainer(Trainer):
     plan: Plan
     eval_rows: Sequence[Row]
     options: TrainingArgs
+    autocast: torch.dtype | None
     context: PassContext
+    latest: tuple[int, dict[str, float]] = (-1, {})
+    """The last evaluation: after which step, and what it gave."""
 
     def get_train_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
         return _EpochLoader(
             cast(Dataset[Any], self.train_dataset), batch_sampler=_Order(self.plan), collate_fn=self.data_collator
         )
 
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """The trained ones, by name."""
+        return {name: p for name, p in cast(PeftModel, self.model).named_parameters() if p.requires_grad}
+
     def evaluate(self, *_: object, **__: object) -> dict[str, float]:
-        model = cast(PeftModel, self.model).base_model.model
-        loss = core.evaluate(
-            cast(PreTrainedModel, model), self.eval_rows, self.options.per_device_eval_batch_size, self.args.device
-        )
-        values = {"eval_loss": loss}
-        if self.state.global_step < self.plan.total_steps:
-            self.context.report(Progress(step=self.state.global_step, total=self.plan.total_steps, values=values))
-        return values
+        """The loss now; measured once a step, however often it is asked for."""
+        step = self.state.global_step
+        if self.latest[0] != step:
+            self.latest = (step, self._measure())
+            if step < self.plan.total_steps:
+                self.context.report(Progress(step=step, total=self.plan.total_steps, values=self.latest[1]))
+        # This takes back the wish for an evaluation, which would be asked for again at the end of the epoch.
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, self.latest[1])
+        return self.latest[1]
+
+    def _measure(self) -> dict[str, float]:
+        model = cast(PreTrainedModel, cast(PeftModel, self.model).base_model.model)
+        size = self.options.per_device_eval_batch_size
+        loss = core.evaluate(model, self.eval_rows, size, self.args.device, self.autocast)
+        if self.options.load_best_model_at_end:
+            best.consider(self.context.state / best.FILE, self.parameters(), loss, self.state.global_step)
+        return {"eval_loss": loss}
 
 
 class _Watch(TrainerCallback):
@@ -193,52 +216,6 @@ def _collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         "attention_mask": pad([torch.ones_like(row.ids) for row in rows], batch_first=True),
         "labels": pad([row.ids.masked_fill(~row.trained, -100) for row in rows], batch_first=True, padding_value=-100),
     }
-
-
-def _arguments(config: LoRAConfig, plan: Plan, seed: int, folder: Path, context: PassContext) -> TrainingArguments:
-    args = config.training_args
-    names = {field.name for field in fields(TrainingArguments)}
-    # transformers has renamed this option.
-    checkpointing = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
-    extra: dict[str, Any] = {checkpointing: True} if args.gradient_checkpointing else {}
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=args.per_device_train_batch_size,
-        per_device_eval_batch_size=args.per_device_eval_batch_size,
-        gradient_accumulation_steps=args.gradient_accumulation_steps,
-        max_steps=plan.total_steps,
-        learning_rate=args.learning_rate,
-        lr_scheduler_type=args.lr_scheduler_type,
-        lr_scheduler_kwargs=dict(args.lr_scheduler_kwargs),
-        warmup_steps=args.warmup(plan.total_steps),
-        weight_decay=args.weight_decay,
-        max_grad_norm=args.max_grad_norm,
-        optim=args.optim,
-        adam_beta1=args.adam_beta1,
-        adam_beta2=args.adam_beta2,
-        adam_epsilon=args.adam_epsilon,
-        label_smoothing_factor=args.label_smoothing_factor,
-        neftune_noise_alpha=args.neftune_noise_alpha,
-        logging_steps=args.logging_steps,
-        logging_nan_inf_filter=False,
-        eval_strategy=args.eval_strategy if config.eval_data_config else "no",
-        eval_steps=args.eval_steps or args.logging_steps,
-        save_strategy="steps",
-        save_steps=args.save_steps,
-        save_total_limit=2,
-        seed=seed,
-        fp16=config.torch_dtype == "float16",
-        use_cpu=context.device.kind == "cpu",
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to=[],
-        **extra,
-    )
-    if arguments.n_gpu > 1:
-        # A job has one device: over several, Trainer would split the plan's batches among them.
-        arguments._n_gpu = 1  # noqa: SLF001 - transformers offers no other way
-    return arguments
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

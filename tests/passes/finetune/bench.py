@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from olive_engine.contracts import Device, Event, Metrics, PassContext, Progress, Segment
 from olive_engine.models import HfModel, TrialState
-from olive_passes.finetune import LoRAConfig
+from olive_passes.finetune import LoRAConfig, QLoRAConfig
 
 PHRASES = (
     ("what a lovely morning, the whole garden is in bloom", "Joy"),
@@ -118,6 +118,17 @@ def lora(
     *, core: str = "lean", eval_data: bool = False, training: dict[str, Any] | None = None, **options: Any
 ) -> LoRAConfig:
     """A small config; for the Trainer core an option is set that only it knows and that changes no number."""
+    return LoRAConfig.model_validate(_options(core, eval_data, training) | options)
+
+
+def qlora(
+    *, core: str = "lean", eval_data: bool = False, training: dict[str, Any] | None = None, **options: Any
+) -> QLoRAConfig:
+    """The same on a base in 4 bits."""
+    return QLoRAConfig.model_validate(_options(core, eval_data, training) | options)
+
+
+def _options(core: str, eval_data: bool, training: dict[str, Any] | None) -> dict[str, Any]:
     args: dict[str, Any] = {
         "per_device_train_batch_size": 4,
         "learning_rate": 5e-3,
@@ -126,13 +137,10 @@ def lora(
         "seed": 7,
     }
     args |= {"gradient_checkpointing": True} if core == "trainer" else {}
-    return LoRAConfig.model_validate(
-        {
-            "r": 4,
-            "lora_dropout": 0.0,
-            "train_data_config": "train",
-            "eval_data_config": "eval" if eval_data else None,
-            "training_args": args | (training or {}),
-            **options,
-        }
-    )
+    return {
+        "r": 4,
+        "lora_dropout": 0.0,
+        "train_data_config": "train",
+        "eval_data_config": "eval" if eval_data else None,
+        "training_args": args | (training or {}),
+    }

@@ -10,10 +10,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from olive_engine.quiet import quiet
 from olive_passes.finetune import core, lean, ragged
 from olive_passes.finetune.adapter import attach, save_adapter
+from olive_passes.finetune.arguments import TrainingArgs
 from olive_passes.finetune.base import structural_copy
 from olive_passes.finetune.batches import Plan
 from olive_passes.finetune.cores import core_of
-from olive_passes.finetune.options import TrainingArgs
 from olive_passes.finetune.rows import Row, collate
 from tests.passes.finetune.bench import lora
 

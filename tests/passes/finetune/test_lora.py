@@ -1,12 +1,12 @@
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, GPT2Config, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from olive_engine.contracts import Device
 from olive_engine.digests import file_digest, files_under
@@ -15,10 +15,15 @@ from olive_engine.models import HfAdapterModel, HfModel, TrialState
 from olive_engine.testing.tiny_models import ARCHITECTURES, Architecture, build_tiny_model
 from olive_passes.finetune import LoRA, LoRAConfig
 from olive_passes.finetune.adapter import attach
+from olive_passes.finetune.arguments import Optimizer
 from olive_passes.finetune.base import structural_copy
-from tests.passes.finetune.bench import Bench, lora, write_tokens
+from olive_passes.finetune.rows import hold_out
+from olive_passes.finetune.train import _tf32
+from olive_passes.merge.merge import merge
+from tests.passes.finetune.bench import Bench, lora, phrase_rows, write_tokens
 
 CORES = ("lean", "trainer")
+FAMILIES: tuple[Architecture, ...] = (*ARCHITECTURES, "gpt2")
 PROMPT = torch.tensor([[1, 50, 60, 70, 80, 90]])
 
 # peft asks transformers by a name that transformers has renamed; the pass filters this, loading in a test does not.
@@ -51,7 +56,7 @@ def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("init", [True, "gaussian", "orthogonal"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_a_fresh_adapter_changes_no_logit(tmp_path: Path, architecture: Architecture, init: bool | str) -> None:
     model = load(build_tiny_model(tmp_path, architecture))
     with torch.no_grad():
@@ -135,7 +140,7 @@ def test_the_callers_random_numbers_are_left_alone(bench: Bench, base: HfModel) 
     assert torch.equal(state, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", FAMILIES)
 @pytest.mark.parametrize(
     "training",
     [
@@ -247,13 +252,7 @@ def test_modules_to_save_are_trained_in_full(bench: Bench, tmp_path: Path, tied:
 
 @pytest.mark.parametrize("core", CORES)
 def test_gpt2s_conv1d_layers_get_adapters(bench: Bench, base: HfModel, tmp_path: Path, core: str) -> None:
-    folder = build_tiny_model(tmp_path / "gpt2").model_path
-    torch.manual_seed(0)
-    gpt2 = AutoModelForCausalLM.from_config(
-        GPT2Config(vocab_size=352, n_embd=64, n_layer=2, n_head=2, n_positions=256, bos_token_id=1, eos_token_id=2)
-    )
-    gpt2.save_pretrained(folder)
-    model = HfModel(model_path=folder)
+    model = build_tiny_model(tmp_path / "gpt2", "gpt2")
     result = run(bench, model, lora(core=core, training={"learning_rate": 1e-2, "max_steps": 12}))
     assert bench.losses()[-1] < bench.losses()[0]
     config = json.loads((result.adapter_path / "adapter_config.json").read_text())
@@ -271,9 +270,11 @@ def test_a_loss_that_is_no_number_is_one_sentence(bench: Bench, base: HfModel, c
 
 
 def test_an_unknown_module_is_named_with_those_that_exist(bench: Bench, base: HfModel) -> None:
-    with pytest.raises(ValueError, match=r"^target_modules: the model has no module named query; it has down_proj, "):
+    with pytest.raises(
+        ValueError, match=r"^target_modules: the model has no module named query; k_proj, q_proj and v_proj do its"
+    ):
         run(bench, base, lora(target_modules=["q_proj", "query"]))
-    with pytest.raises(ValueError, match=r"^modules_to_save: the model has no module named head; it has .*lm_head"):
+    with pytest.raises(ValueError, match=r"^modules_to_save: the model has no module named head; did you .*lm_head"):
         run(bench, base, lora(modules_to_save=["head"]))
 
 
@@ -319,10 +320,22 @@ def test_every_training_option_makes_a_difference(bench: Bench, base: HfModel, o
     assert distance(plain, other) > 1e-4, "more than the rounding by which the two cores differ"
 
 
-@pytest.mark.parametrize("optim", ["adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "lion_8bit"])
+BITSANDBYTES = [name for name in get_args(Optimizer) if name.endswith(("_8bit", "_32bit"))]
+
+
+@pytest.mark.parametrize("optim", BITSANDBYTES)
 def test_optimizers_of_bitsandbytes_train(bench: Bench, base: HfModel, optim: str) -> None:
     run(bench, base, lora(r=64, training={"optim": optim}))
     assert bench.losses()[-1] < bench.losses()[0]
+
+
+def test_an_optimizer_whose_library_is_missing_is_named(
+    bench: Bench, base: HfModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("olive_passes.finetune.train.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"^training_args.optim: lion_8bit needs bitsandbytes, which is not"):
+        run(bench, base, lora(training={"optim": "lion_8bit"}))
+    run(bench, base, lora(training={"max_steps": 1}))
 
 
 def test_schedule_arguments_reach_the_schedule_on_both_cores(bench: Bench, base: HfModel) -> None:
@@ -352,11 +365,12 @@ def test_every_adapter_option_makes_a_difference(bench: Bench, base: HfModel, op
     assert digests(run(bench, base, lora(training={"max_steps": 3}, **{option: value}))) != plain
 
 
-def test_evaluation_during_the_training_changes_nothing_but_reports(bench: Bench, base: HfModel) -> None:
-    plain = run(bench, base, lora(lora_dropout=0.1))
+@pytest.mark.parametrize("core", CORES)
+def test_evaluation_during_the_training_changes_nothing_but_reports(bench: Bench, base: HfModel, core: str) -> None:
+    plain = run(bench, base, lora(core=core, lora_dropout=0.1))
     bench.events.clear()
     often = {"eval_strategy": "steps", "eval_steps": 2, "per_device_eval_batch_size": 3}
-    result = run(bench, base, lora(lora_dropout=0.1, eval_data=True, training=often))
+    result = run(bench, base, lora(core=core, lora_dropout=0.1, eval_data=True, training=often))
     assert digests(result) == digests(plain)
     seen = [(e.step, e.values["eval_loss"]) for e in bench.events if e.type == "progress" and "eval_loss" in e.values]
     assert [step for step, _ in seen] == [2, 4]
@@ -370,6 +384,185 @@ def test_the_step_key_sees_the_precision_and_the_core() -> None:
     assert LoRA.device_facts(lora(torch_dtype="float16"), gpu)["core"] == "trainer"
 
 
-def test_float16_on_a_cpu_is_refused(bench: Bench, base: HfModel) -> None:
-    with pytest.raises(ValueError, match="float16 training needs a GPU"):
-        run(bench, base, lora(torch_dtype="float16"))
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"torch_dtype": "float16"}, "torch_dtype: training in float16 needs a GPU; write bfloat16, float32 or auto"),
+        (
+            {"training": {"fp16": True}},
+            "training_args.fp16: training in float16 needs a GPU; write bf16: true instead, or",
+        ),
+    ],
+)
+def test_float16_on_a_cpu_is_refused(bench: Bench, base: HfModel, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        run(bench, base, lora(**options))
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_bf16_computes_in_bfloat16_and_trains_in_float32(bench: Bench, base: HfModel, core: str) -> None:
+    """`torch_dtype` is what the base is kept in, `bf16` what is computed in: the same on both cores."""
+    curves = {}
+    for dtype in ("float32", "auto"):
+        bench.events.clear()
+        config = lora(core=core, torch_dtype=dtype, eval_data=True, training={"bf16": True, "max_steps": 8})
+        result = run(bench, base, config)
+        tensors = load_file(result.adapter_path / "adapter_model.safetensors")
+        assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+        curves[dtype] = [*bench.losses(), bench.metrics()["eval_loss"]]
+    assert [resident.dtype for resident in bench.residents.values()] == [torch.float32, torch.bfloat16]
+    bench.events.clear()
+    run(bench, base, lora(core=core, eval_data=True, training={"max_steps": 8}))
+    exact = [*bench.losses(), bench.metrics()["eval_loss"]]
+    for curve in curves.values():
+        assert curve == pytest.approx(exact, rel=0.02)
+        assert curve != pytest.approx(exact, rel=1e-5)
+
+
+def test_both_cores_compute_alike_in_bfloat16(bench: Bench, base: HfModel) -> None:
+    curves = []
+    for core in CORES:
+        bench.events.clear()
+        run(bench, base, lora(core=core, eval_data=True, training={"bf16": True}))
+        curves.append([*bench.losses(), bench.metrics()["eval_loss"]])
+    assert curves[0] == pytest.approx(curves[1], rel=0.01)
+
+
+def test_tf32_is_for_gpus_and_is_set_back() -> None:
+    before = torch.backends.cuda.matmul.allow_tf32
+    for allowed in (True, False):
+        with _tf32(allowed=allowed):
+            assert torch.backends.cuda.matmul.allow_tf32 is allowed
+        assert torch.backends.cuda.matmul.allow_tf32 is before
+
+
+ROWS = 11
+"""What `conftest.data` holds."""
+
+
+def held_out(bench: Bench) -> str:
+    return next(e.message for e in bench.events if e.type == "log" and "held out" in e.message)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"eval_dataset_size": 0.3}, 3),
+        ({"eval_dataset_size": 4}, 4),
+        ({"eval_dataset_size": 0.01}, 1),
+        ({"training": {"eval_strategy": "steps", "eval_steps": 187}}, 1),
+        ({"training": {"eval_steps": 2}}, 1),
+    ],
+)
+@pytest.mark.parametrize("core", CORES)
+def test_training_rows_are_held_out_to_evaluate_on(
+    bench: Bench, base: HfModel, tmp_path: Path, core: str, options: dict[str, Any], count: int
+) -> None:
+    """As if somebody had put these rows into a file of their own."""
+    result = run(bench, base, lora(core=core, **options))
+    assert held_out(bench) == f"{count} of {ROWS} training rows are held out to evaluate on"
+    metrics = dict(bench.metrics())
+    rows = phrase_rows(base)
+    kept, evaluated = hold_out(range(ROWS), lora(**options).held_out or 0, seed=7)
+    assert sorted(kept + evaluated) == list(range(ROWS))
+    assert len(evaluated) == count
+    bench.data = {
+        "train_data_config": write_tokens(tmp_path / "kept", [rows[i] for i in kept]),
+        "eval_data_config": write_tokens(tmp_path / "evaluated", [rows[i] for i in evaluated]),
+    }
+    bench.events.clear()
+    args = options.get("training", {})
+    other = run(bench, base, lora(core=core, eval_data=True, training=args))
+    assert digests(other) == digests(result)
+    assert bench.metrics()["eval_loss"] == metrics["eval_loss"]
+
+
+def test_the_rows_held_out_are_drawn_with_data_seed() -> None:
+    rows = list(range(1000))
+    kept, held = hold_out(rows, 0.1, seed=42)
+    assert (len(kept), len(held)) == (900, 100)
+    assert held == sorted(held) == hold_out(rows, 100, seed=42)[1] != hold_out(rows, 0.1, seed=43)[1]
+    assert 300 < sum(held) / 100 < 700, "from everywhere"
+    with pytest.raises(ValueError, match=r"^1000 rows to evaluate on leave none of the 1000 to train on$"):
+        hold_out(rows, 1000, seed=42)
+
+
+def test_segments_and_what_is_resumed_hold_out_the_same_rows(bench: Bench, base: HfModel) -> None:
+    config = lora(lora_dropout=0.1, eval_dataset_size=0.3, training={"data_seed": 5, "save_steps": 2})
+    whole = run(bench, base, config)
+    half = LoRA().run_segment(base, config, bench.context(until=0.5))
+    assert isinstance(half, TrialState)
+    rest = LoRA().run_segment(base, config, bench.context(until=1.0, initial=half))
+    assert isinstance(rest, HfAdapterModel)
+    stops = iter([False] * 4 + [True])
+    with pytest.raises(Stopped):
+        run(bench, base, config, state="cut", stop=lambda: next(stops))
+    assert digests(run(bench, base, config, state="cut")) == digests(rest) == digests(whole)
+    other = lora(lora_dropout=0.1, eval_dataset_size=0.3, training={"data_seed": 6, "save_steps": 2})
+    assert digests(run(bench, base, other)) != digests(whole)
+
+
+def test_a_hold_out_that_leaves_no_row_is_refused(bench: Bench, base: HfModel) -> None:
+    with pytest.raises(
+        ValueError, match=r"^eval_dataset_size: 11 rows to evaluate on leave none of the 11 to train on$"
+    ):
+        run(bench, base, lora(eval_dataset_size=11))
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize(
+    ("architecture", "targets", "saved"),
+    [
+        ("gpt2", ["c_attn", "c_proj"], ["ln_f", "lm_head"]),
+        ("phi3", ["o_proj", "qkv_proj"], None),
+    ],
+)
+def test_the_tutorials_models_train_and_merge(
+    bench: Bench, tmp_path: Path, core: str, architecture: Architecture, targets: list[str], saved: list[str] | None
+) -> None:
+    base = build_tiny_model(tmp_path / "model", architecture)
+    config = lora(core=core, target_modules=targets, modules_to_save=saved, training={"learning_rate": 1e-2})
+    result = run(bench, base, config)
+    assert bench.losses()[-1] < bench.losses()[0]
+    with torch.no_grad():
+        both = PeftModel.from_pretrained(load(base), result.adapter_path).eval()(PROMPT).logits
+        merged = merge(result, tmp_path / "merged")
+        torch.testing.assert_close(load(merged)(PROMPT).logits, both, atol=1e-4, rtol=0)
+        assert (both - load(base)(PROMPT).logits).abs().max() > 0.01
+    assert load(merged).config.tie_word_embeddings is False
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_the_best_of_all_evaluations_is_given_where_it_is_asked_for(bench: Bench, base: HfModel, core: str) -> None:
+    """A learning rate so large that the loss on other rows falls, and then rises."""
+    args = {"max_steps": 9, "learning_rate": 0.1, "lr_scheduler_type": "constant", "eval_steps": 2, "save_steps": 3}
+    config = lora(core=core, eval_dataset_size=0.4, lora_dropout=0.1, training=args | {"load_best_model_at_end": True})
+    whole = run(bench, base, config)
+    reported = [
+        (e.step, e.values["eval_loss"]) for e in bench.events if e.type == "progress" and "eval_loss" in e.values
+    ]
+    losses = dict(reported)
+    step = min(losses, key=losses.__getitem__)
+    metrics = dict(bench.metrics())
+    assert [step for step, _ in reported] == [2, 4, 6, 8]
+    assert (metrics["best_step"], metrics["eval_loss"]) == (step, losses[step])
+
+    bench.events.clear()
+    last = run(bench, base, lora(core=core, eval_dataset_size=0.4, lora_dropout=0.1, training=args))
+    assert bench.metrics()["eval_loss"] > losses[step]
+    assert digests(last) != digests(whole)
+    shorter = lora(core=core, eval_dataset_size=0.4, lora_dropout=0.1, training=args | {"max_steps": step})
+    assert digests(run(bench, base, shorter)) == digests(whole)
+
+    stops = iter([False] * 7 + [True])
+    with pytest.raises(Stopped):
+        run(bench, base, config, state="cut", stop=lambda: next(stops))
+    assert digests(run(bench, base, config, state="cut")) == digests(whole)
+    if core == "lean":
+        state: HfAdapterModel | TrialState | None = None
+        for until in (0.4, 0.8, 1.0):
+            initial = state if isinstance(state, TrialState) else None
+            state = LoRA().run_segment(base, config, bench.context(until=until, initial=initial))
+        assert isinstance(state, HfAdapterModel)
+        assert digests(state) == digests(whole)
+        assert bench.metrics() == pytest.approx(metrics | {"tokens_per_second": bench.metrics()["tokens_per_second"]})

@@ -31,7 +31,7 @@ def logits(model: HfModel | HfAdapterModel) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "gpt2"])
 def test_the_merged_model_answers_as_base_and_adapter_do(
     tmp_path: Path, architecture: Architecture, tied: bool
 ) -> None:
