@@ -19,7 +19,7 @@ from olive_engine.digests import digest
 class FileEntry(BaseModel):
     """One file of a tree: its sha256 and its size in bytes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     sha256: str
     size: int
@@ -33,7 +33,7 @@ class Tree(BaseModel):
     is read from it, `places` says where under `location` each file lies.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     files: dict[str, FileEntry]
     location: str = ""
@@ -57,7 +57,7 @@ class Tree(BaseModel):
 class Manifest(BaseModel):
     """An artifact that may be anywhere: its kind, its attributes, and a tree for each part."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: str
     attributes: dict[str, JsonValue] = {}
@@ -90,7 +90,7 @@ Folder = Annotated[Path, Part()]
 class Artifact(BaseModel):
     """A description of files on this disk. Subclasses name their parts with `Folder` fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kinds: ClassVar[dict[str, type[Artifact]]] = {}
 
@@ -213,7 +213,7 @@ def tokenizer_part(tree: Tree) -> Tree:
 class Checkpoint(BaseModel):
     """What the files of a Hugging Face model tell without being loaded: its configuration, and its tensors' shapes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     config: dict[str, JsonValue]
     """``config.json``."""

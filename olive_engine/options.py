@@ -14,7 +14,7 @@ M = TypeVar("M")
 class Options(BaseModel):
     """A frozen group of options. Unknown names are errors; every field's description gives its unit and effect."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 OptionsClass = type[Options]
@@ -37,6 +37,17 @@ class Packable:
 @dataclass(frozen=True, slots=True)
 class Secret:
     """The option takes a reference, ``${env:NAME}``, never the secret itself, and keeps it as it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchDefault:
+    """What a search tries for the option where a workflow says ``search: default``: these values, or a range."""
+
+    values: tuple[bool | int | float | str | None, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    """The range is drawn from by magnitude: as often between 1e-5 and 1e-4 as between 1e-4 and 1e-3."""
 
 
 def marked(options: type[Options], mark: type[M]) -> Iterator[tuple[str, M]]:

@@ -22,7 +22,7 @@ EVENT_PREFIX = "@olive "
 class Wire(BaseModel):
     """Base of the wire models: frozen, strict about names; NaN and infinities travel as strings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
 
 
 # --- events -------------------------------------------------------------------------------------------------------

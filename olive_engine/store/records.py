@@ -17,7 +17,7 @@ from olive_engine.store.files import write_atomic
 class Provenance(BaseModel):
     """How a result came about; nothing of this is in the key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
 
     started: float
     """Seconds since the epoch."""
@@ -32,7 +32,7 @@ class Provenance(BaseModel):
 class Record(BaseModel):
     """What a step gave."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", defer_build=True)
 
     key: str
     step: str

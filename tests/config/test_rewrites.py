@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from olive_engine.config.legacy import Revision, revise, revise_whole
+from olive_engine.config.legacy.passes import _ARGS_NOT_NEEDED
 from olive_engine.config.legacy.table import FILE_RULES
 from olive_engine.config.loader import loads
 from olive_engine.config.tree import plain
@@ -276,13 +277,21 @@ PASS = {
         "{type: ModelBuilder}",
     ),
     "metadata_only": ("{type: ModelBuilder, metadata_only: true}", "{type: ModelBuilder}"),
+    "adamw_hf": ("{type: LoRA, training_args: {optim: adamw_hf}}", "{type: LoRA, training_args: {optim: adamw_torch}}"),
+    "tf32": ("{type: LoRA, training_args: {tf32: true}}", "{type: LoRA, training_args: {}, allow_tf32: true}"),
     "of a run": (
         "{type: LoRA, clean_run_cache: true, output_name: x, disable_search: true, training_output_dir: y, "
         "use_ort_trainer: false}",
         "{type: LoRA}",
     ),
 }
+DROPPED_OPTIONS = (
+    *("device_map: auto", "ephemeral_gpu_offload: true", "save_quant_config: true", "quantized_modules: [a]"),
+    "ortmodule_onnx_opset_version: 16",
+)
 DROPPED_ARGS = (
+    *(f"{name}: 1" for name in _ARGS_NOT_NEEDED),
+    *("max_steps: -1", "metric_for_best_model: eval_loss", "greater_is_better: false"),
     *("output_dir: x", "overwrite_output_dir: true", "resume_from_checkpoint: x", "save_total_limit: 2"),
     *("save_strategy: steps", "logging_dir: x", "report_to: none", "logging_strategy: steps"),
     *(
@@ -290,8 +299,7 @@ DROPPED_ARGS = (
         "do_train: true",
         "do_eval: true",
         "prediction_loss_only: true",
-        "load_best_model_at_end: true",
-        "deepspeed: a.json",
+        "save_total_limit: 1",
     ),
 )
 SEARCH = {
@@ -319,6 +327,8 @@ def cases() -> Iterator[tuple[str, str, str]]:
         model = "type: HfModel, model_path: a/b"
         yield f"input_model {old}", f"input_model: {{{model}, {old}}}", f"input_model: {{{model}}}"
         yield f"hf_config {old}", f"input_model: {{{model}, hf_config: {{{old}}}}}", f"input_model: {{{model}}}"
+    for old in DROPPED_OPTIONS:
+        yield f"passes {old}", f"passes: {{p: {{type: LoRA, {old}}}}}", "passes: {p: {type: LoRA}}"
     for old in DROPPED_ARGS:
         yield (
             f"training_args {old}",
@@ -370,6 +380,7 @@ def test_an_older_spelling(old: str, new: str) -> None:
 
 
 REFUSED = {
+    "passes: {a: {type: QLoRA, use_ort_trainer: true}}": "ONNX Runtime's trainer is no more",
     "input_model: {type: PyTorchModel, model_loader: f, model_script: a.py}": "a model that code of your own makes",
     "input_model: {type: HfModel, model_path: a, model_file_format: PyTorch.StateDict}": "such a file is a pickle",
     "input_model: {type: HfModel, model_path: {type: azureml_modle, name: a}}": "no kind of path is called 'azureml_modle'",

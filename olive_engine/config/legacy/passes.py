@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from olive_engine.config.legacy.edits import Revision
-from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, Rule, Valued, type_of
+from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Refused, Rewritten, Rule, Valued, type_of
 from olive_engine.errors import ConfigPath
 
 _EACH = "passes.*.@"
@@ -15,6 +15,29 @@ _TRAINED = ("lora", "qlora", "loftq", "dora", "loha", "lokr")
 _QLORA_ONLY = ("quant_type", "compute_dtype")
 _EXTERNAL_DATA = ("save_as_external_data", "all_tensors_to_one_file", "external_data_name", "size_threshold")
 _EXTERNAL = "weights are always written into one file beside the graph"
+_ORT_TRAINER = "training is done in torch; ONNX Runtime's trainer is no more"
+_ONE_DEVICE = "a training runs on one device"
+_LOADER = "rows are tokens in memory already, and every row is trained on"
+_SHOWN = "the engine reports every training alike"
+_NOT_NEEDED = {
+    "device_map": _ONE_DEVICE,
+    "ephemeral_gpu_offload": "adapters are small enough to stay where the base is",
+    "save_quant_config": "an adapter refers to the base in full precision",
+    "quantized_modules": "which modules are quantized is told by the base",
+    "ortmodule_onnx_opset_version": _ORT_TRAINER,
+}
+"""Options of Olive's fine-tuning passes that say nothing here, and why."""
+_ARGS_NOT_NEEDED = {
+    **dict.fromkeys(("deepspeed", "fsdp", "fsdp_config", "local_rank", "ddp_find_unused_parameters"), _ONE_DEVICE),
+    **dict.fromkeys(("ddp_backend", "ddp_bucket_cap_mb", "ddp_timeout"), _ONE_DEVICE),
+    **dict.fromkeys(("dataloader_pin_memory", "dataloader_drop_last", "dataloader_prefetch_factor"), _LOADER),
+    "dataloader_persistent_workers": _LOADER,
+    **dict.fromkeys(("logging_first_step", "disable_tqdm", "run_name", "log_level", "logging_nan_inf_filter"), _SHOWN),
+    **dict.fromkeys(("push_to_hub", "hub_model_id", "hub_strategy", "hub_token"), "results stay in `output_dir`"),
+    "gradient_checkpointing_kwargs": "gradient checkpointing has one way of working here",
+    "use_module_with_loss": _ORT_TRAINER,
+}
+"""The same of transformers' training arguments."""
 _OUTSIDE = "what a run writes is decided by the engine: models in `output_dir`, checkpoints in the cache"
 _REPORTS = "every event of a training is in the run's own report (`olive run --json`)"
 
@@ -133,9 +156,15 @@ PASSES: tuple[Rule, ...] = (
     Rewritten(_double_quant),
     Lifted(f"{_ARGS}.extra_args", "what `extra_args` holds stands beside it"),
     Dropped(f"{_EACH}.training_output_dir", _OUTSIDE),
-    Dropped(f"{_EACH}.use_ort_trainer", "training is done in torch; ONNX Runtime's trainer is no more", (False, None)),
-    Dropped(f"{_ARGS}.load_best_model_at_end", "the adapter of the last step is the result; the report has every loss"),
-    Dropped(f"{_ARGS}.deepspeed", "a training runs on one device here"),
+    Dropped(f"{_EACH}.use_ort_trainer", _ORT_TRAINER, (False, None)),
+    Refused(f"{_EACH}.use_ort_trainer", _ORT_TRAINER, "remove it"),
+    *(Dropped(f"{_EACH}.{name}", why, types=_TRAINED) for name, why in _NOT_NEEDED.items()),
+    *(Dropped(f"{_ARGS}.{name}", why) for name, why in _ARGS_NOT_NEEDED.items()),
+    Dropped(f"{_ARGS}.max_steps", "without a limit, num_train_epochs counts", (-1, 0)),
+    Dropped(f"{_ARGS}.metric_for_best_model", "the loss is what the best is chosen by", ("loss", "eval_loss", None)),
+    Dropped(f"{_ARGS}.greater_is_better", "a lower loss is better", (False, None)),
+    Valued(f"{_ARGS}.optim", {"adamw_hf": "adamw_torch"}, "`{old}` is called `{new}`"),
+    Moved(f"{_ARGS}.tf32", f"{_EACH}.allow_tf32", "`tf32` is the pass's own `allow_tf32`", _TRAINED),
     *(Dropped(f"{_EACH}.{name}", _EXTERNAL, types=("modelbuilder",)) for name in _EXTERNAL_DATA),
     Rewritten(_unavailable),
     Dropped(f"{_ARGS}.output_dir", _OUTSIDE),
