@@ -6,13 +6,14 @@ BIN    := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE  ?= 1
 
-.PHONY: help demo check test bench schemas setup clean
+.PHONY: help demo check test bench schemas docs setup clean
 
 help:
 	@echo "make demo      set up $(VENV), tune, merge, quantize and evaluate the sample model"
 	@echo "make check     set up $(VENV), then formatting, lint, types, import contracts and all tests"
 	@echo "make test      the tests alone          make bench    the benchmarks"
-	@echo "make schemas   rewrite schemas/         make clean    remove $(VENV), caches and outputs"
+	@echo "make schemas   rewrite schemas/         make docs     rewrite docs/passes/"
+	@echo "make clean     remove $(VENV), caches and outputs"
 
 demo: setup
 	@$(BIN)/python samples/phrase_tone/demo.py
@@ -32,6 +33,10 @@ bench: setup
 
 schemas: setup
 	$(BIN)/python -m olive_engine.config.schemas schemas
+
+# The pages of docs/passes are made from the passes' own descriptions; the tests compare them, as they do schemas/.
+docs: setup
+	$(BIN)/python -m olive_engine.reporting.pages docs/passes
 
 setup: $(VENV)/installed
 

@@ -64,7 +64,7 @@ def build(workflow: Workflow) -> PassGraph:
             without a search, or nothing to do.
     """
     problems = list(_alternatives(workflow))
-    inputs = _inputs(workflow)
+    inputs = sources(workflow)
     problems += _unknown_inputs(inputs)
     if not problems:
         problems += _cycle(inputs)
@@ -100,10 +100,23 @@ def input_kind(workflow: Workflow) -> type[Model]:
     return HfAdapterModel if model.adapter_path else HfModel
 
 
+def sources(workflow: Workflow) -> dict[str, tuple[str, ...]]:
+    """Each pass's inputs as written, else the pass before it."""
+    inputs: dict[str, tuple[str, ...]] = {}
+    before = INPUT_MODEL
+    for name, entries in workflow.passes.items():
+        entry = entries[0]
+        inputs[name] = entry.inputs or (before if entry.input is None else entry.input,)
+        before = name
+    return inputs
+
+
 # --- checks -------------------------------------------------------------------------------------------------------
 
 
 def _alternatives(workflow: Workflow) -> Iterator[Problem]:
+    if workflow.search_strategy is not None:
+        return
     for name, entries in workflow.passes.items():
         if len(entries) > 1:
             types = ", ".join(entry.type for entry in entries)
@@ -176,17 +189,6 @@ def _class(entry: PassEntry) -> type[AnyPass]:
     if cls is None:
         raise InvalidWorkflow((Problem(("passes",), f"there is no pass of type `{entry.type}`"),))
     return cls
-
-
-def _inputs(workflow: Workflow) -> dict[str, tuple[str, ...]]:
-    """Each pass's inputs as written, else the pass before it."""
-    inputs: dict[str, tuple[str, ...]] = {}
-    before = INPUT_MODEL
-    for name, entries in workflow.passes.items():
-        entry = entries[0]
-        inputs[name] = entry.inputs or (before if entry.input is None else entry.input,)
-        before = name
-    return inputs
 
 
 def _pass_node(workflow: Workflow, name: str, entry: PassEntry, inputs: tuple[str, ...]) -> Node:

@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "Run a workflow and write its final models.",
     "plan": "Show which steps would run, and why, and which would be reused.",
     "validate": "Check a workflow file; show everything that is wrong with it.",
+    "init": "Write a first workflow file, from a few answers.",
     "migrate": "Write a workflow file in today's spelling.",
     "why": "Say why a step would run.",
     "passes": "List the passes, or show one with its options.",

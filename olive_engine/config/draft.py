@@ -15,11 +15,14 @@ from olive_engine.config.findings import Findings, in_line_order
 from olive_engine.config.legacy import Revision, revise, revise_whole
 from olive_engine.config.overrides import apply_override
 from olive_engine.config.parse import parse
+from olive_engine.config.search.describe import not_yet
 from olive_engine.config.tree import Node, Source, find, from_python, locate, merge, plain
 from olive_engine.config.variables import filled_in
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import ConfigPath, InvalidWorkflow, Position, Problem
 
+STAYS = {"storage"}
+"""Keys beside those of secrets whose references stay: a storage's URL may hold a password."""
 NAMED = ("data_configs", "evaluators")
 """Sections whose members are used only where they are named."""
 
@@ -115,7 +118,7 @@ class _Reader:
 
     def revised(self, root: Node, names: Sequence[str] = ()) -> Node:
         """In today's spelling, with its variables filled in."""
-        return self._after(Revision(filled_in(root, registry.secrets(), self.problems), names), revise)
+        return self._after(Revision(filled_in(root, registry.secrets() | STAYS, self.problems), names), revise)
 
     def finished(self, root: Node, names: Sequence[str], overrides: Sequence[str], base_dir: Path) -> Draft:
         """What the whole comes to: overrides, rewrites that need all of it, and the values."""
@@ -128,9 +131,12 @@ class _Reader:
             root = self.revised(root, names)
         findings = Findings(self._after(Revision(root, names), revise_whole))
         parsed = parse(findings, base_dir, self.lacks)
+        self.notices += parsed.notices
         workflow, lacks = parsed.workflow, self._felt(findings.root)
-        if workflow is not None and lacks:
-            workflow = workflow.model_copy(update={"unavailable": lacks})
+        if workflow is not None:
+            search = not_yet(workflow.search_strategy, workflow.search_space, workflow.alternatives)
+            unavailable = (*lacks, search) if search is not None else lacks
+            workflow = workflow.model_copy(update={"unavailable": unavailable}) if unavailable else workflow
         problems = in_line_order((*self.problems, *lacks, *findings.problems))
         return Draft(
             None if self.problems else workflow,

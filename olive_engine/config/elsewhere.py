@@ -51,6 +51,7 @@ _PENDING = (
 PASSES: Mapping[str, str] = {
     **{name.lower(): f"not available: needs {sdk}" for sdk, names in _VENDORS.items() for name in names},
     **{name.lower(): NOT_YET for name in _PENDING},
+    "aitkpython": "not available: it runs a script of your own",
 }
 """Type of a pass, in lower case -> why it cannot be had."""
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import JsonValue
 
-from olive_engine.config.tree import Node, find, locate, rename
+from olive_engine.config.spelling import (
+    Corrections,
+    is_old_group,
+    key_place,
+    likely,
+    nearest as nearest,
+    old_names,
+    old_values,
+    one_of,
+    synonym,
+)
+from olive_engine.config.tree import Node, find, locate, plain, rename
 from olive_engine.errors import ConfigPath, Position, Problem
 
 MAX_PROBLEMS = 200
@@ -18,16 +29,30 @@ MAX_NAMES = 20
 
 
 class Findings:
-    """The problems found so far in the tree under `root`."""
+    """The problems found so far in the tree under `root`.
 
-    def __init__(self, root: Node) -> None:
+    Args:
+        root: the tree.
+        guessed: keys that were misspelt in the files, and stand in the tree as what was probably meant.
+    """
+
+    def __init__(self, root: Node, guessed: Corrections | None = None) -> None:
         self.root = root
         self.more = 0
         self.incomplete: set[ConfigPath] = set()
         """Mappings with a key that is unknown and near to none: what else is missing in them may be what it says."""
+        self.unread: set[ConfigPath] = set()
+        """Mappings of which a part could not be read at all: nothing can be said to be missing in them."""
+        self.corrections: dict[tuple[str, int], str] = {}
+        """Misspelt keys of files, and what was probably meant: reading again with these, all else can be judged."""
+        self.slips: list[Problem] = []
+        """The problems that `corrections` would mend."""
+        self._guessed: Corrections = guessed or {}
         self._problems: list[Problem] = []
         self._seen: set[tuple[ConfigPath, bool]] = set()
         self._judged: set[ConfigPath] = set()
+        self._renamed: set[ConfigPath] = set()
+        self._unknown: dict[tuple[str, str], list[tuple[ConfigPath, str]]] = {}
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -47,7 +72,7 @@ class Findings:
 
     def add(self, path: ConfigPath, what: str, hint: str = "", *, at_key: bool = False) -> None:
         """Report a problem with the value at `path`, or with its key; of several at one place the first is kept."""
-        if not at_key and path in self._judged:
+        if not at_key and (path in self._judged or key_place(find(self.root, path)) in self._guessed):
             return
         if (path, at_key) in self._seen:
             return
@@ -71,38 +96,81 @@ class Findings:
             self.more += 1
             return None
         valid, name = list(valid), str(path[-1])
-        parent = find(self.root, path[:-1])
-        written = parent.value if parent is not None and isinstance(parent.value, Mapping) else {}
-        absent = [each for each in valid if each not in written]
-        near, twin = nearest(name, absent), nearest(name, valid)
-        hint = f"did you mean `{near}`?" if near else known(valid, f"{noun}s here")
-        if twin is not None and twin in written:  # the nearest of all is written: another is no good guess
-            near, hint = None, ""
-        if near is None and twin is not None:
-            hint = f"did you mean `{twin}`, which is there already?"
-        self.add(path, f"unknown {noun} `{name}`", hint, at_key=True)
-        if near is None and twin is None:
+        if name in old_names(path[:-1]) and self._old_value(path):
+            return None
+        meant, hint = self._meant(path, valid)
+        self.add(path, f"unknown {noun} `{name}`", hint or known(valid, f"{noun}s here"), at_key=True)
+        if meant is not None and not any(path[:length] in self._renamed for length in range(len(path))):
+            self._correct(path, meant)
+        if meant is None and not hint:
             self.incomplete.add(path[:-1])
-        elif near is not None:
-            self.root = rename(self.root, path, near)
-            self.judge((*path[:-1], near))  # the key was our guess: that its value does not fit is no news
-        return near
+        if meant not in valid:
+            return None
+        self.root = rename(self.root, path, meant)
+        self.judge((*path[:-1], meant))  # the key was our guess: that its value does not fit is no news
+        return meant
+
+    def _correct(self, path: ConfigPath, meant: str) -> None:
+        """Have the files read again with the key as it was meant: then what is in it can be judged, too."""
+        if place := key_place(find(self.root, path)):
+            self._renamed.add((*path[:-1], meant))
+            self.corrections[place] = meant
+            self.slips.append(self._problems[-1])
+
+    def _meant(self, path: ConfigPath, valid: Sequence[str]) -> tuple[str | None, str]:
+        """What an unknown key was probably meant to be, if that is not there yet, and the question that asks so."""
+        name, node, parent = str(path[-1]), find(self.root, path), find(self.root, path[:-1])
+        written = parent.value if parent is not None and isinstance(parent.value, Mapping) else {}
+        old = old_names(path[:-1])
+        other = synonym(name, valid)
+        near = (other,) if other is not None else likely(name, [*valid, *(each for each in old if each != name)])
+        absent = [each for each in near if each not in written]
+        if len(absent) > 1:  # `input` takes one, `inputs` several
+            several = node is not None and isinstance(node.value, Mapping | tuple)
+            absent = [each for each in absent if each.endswith("s") == several] or absent
+        if absent:
+            today = f", which is `{new}` today" if (new := old.get(absent[0])) and len(absent) == 1 else ""
+            return absent[0], f"did you mean {one_of(absent)}{today}?"
+        return None, f"did you mean `{near[0]}`, which is there already?" if near else ""
+
+    def _old_value(self, path: ConfigPath) -> bool:
+        """Report an older option whose value is none that it can be read with. Whether that is what is wrong."""
+        node, values = find(self.root, path), old_values(path)
+        value = plain(node) if node is not None else None
+        if values:
+            near = likely(value, values) if isinstance(value, str) else ()
+            hint = f"did you mean {one_of(near)}?" if near else "it says nothing here: remove it"
+            self.add(path, f"must be {one_of(values)}, found {shown(value)}", hint)
+        elif is_old_group(path):
+            self.add(path, f"expected a mapping, found {shown(value)}", "its members may stand beside it, too")
+            self.unread.add(path[:-1])
+        return bool(values) or is_old_group(path)
 
     def unknown_name(self, path: ConfigPath, kind: str, name: str, valid: Iterable[str], *, listed: str) -> None:
-        """Report a value that names nothing there is. `listed` introduces the list of valid names."""
+        """Report a value that names nothing there is. `listed` introduces the valid names.
+
+        A part of the workflow that many places name is one problem: it may be its definition that is misspelt.
+        """
         valid = list(valid)
-        near = None if self.full else nearest(name, valid)
-        hint = f"did you mean `{near}`?" if near else known(valid, listed)
+        places = self._unknown.setdefault((kind, name if valid else ""), [])
+        if path[-1:] != ("type",):
+            places.append((path, name))
+        if len(places) > 1:
+            self._repeat(kind, places)
+            return
+        near = () if self.full else likely(name, [*valid, *old_values(path)])
+        hint = f"did you mean {one_of(near)}?" if near else known(valid, listed)
         self.add(path, f"no {kind} is called {shown(name)}", hint)
 
-
-def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name that `name` is most likely a slip of, if any is near."""
-    if len(name) > 100:  # longer is no slip, and comparing would be slow
-        return None
-    folded = {each.lower(): each for each in valid}
-    matches = get_close_matches(name.lower(), folded, n=1)
-    return folded[matches[0]] if matches else None
+    def _repeat(self, kind: str, places: Sequence[tuple[ConfigPath, str]]) -> None:
+        """Count another place that names what is not there, in the problem that stands for all: at the first of them."""
+        paths = [path for path, _ in places]
+        for index, problem in enumerate(self._problems):
+            if problem.path in paths and problem.what.startswith(f"no {kind} is called "):
+                here = replace(problem, path=paths[-1], position=self.locate(paths[-1]))
+                names = [shown(name) for name in dict.fromkeys(name for _, name in places)][:MAX_NAMES]
+                what = f"no {kind} is called {' or '.join(names)}, named in {len(places)} places"
+                self._problems[index] = replace(min(problem, here, key=_line_order), what=what)
 
 
 def known(valid: Iterable[str], listed: str) -> str:
@@ -128,8 +196,15 @@ def shown(value: JsonValue | object) -> str:
 
 
 def in_line_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Problems as one meets them in reading; those without a line come last, in the order they were found."""
-    return tuple(sorted(problems, key=_line_order))
+    """Problems as one meets them in reading; those without a line come last, in the order they were found.
+
+    What is wrong in a part that aliases repeat, or that counts for several others, is one problem.
+    """
+    kept: dict[object, Problem] = {}
+    for number, problem in enumerate(problems):
+        written = problem.position is not None and problem.position.line
+        kept.setdefault((problem.position, problem.what, problem.severity) if written else number, problem)
+    return tuple(sorted(kept.values(), key=_line_order))
 
 
 def _line_order(problem: Problem) -> tuple[str, float, int]:

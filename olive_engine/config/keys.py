@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import JsonValue
 
-from olive_engine.config.findings import Findings, nearest
+from olive_engine.config.findings import Findings
+from olive_engine.config.spelling import SYNONYMS, slips_to, synonym
 from olive_engine.errors import ConfigPath
 from olive_engine.options import Options
 
@@ -32,7 +33,7 @@ def checked_keys(
         if key not in valid:
             inner = _nested_home(key, fields)
             if inner is not None:
-                findings.add((*path, key), f"unknown option `{key}`", f"did you mean `{inner}.{key}`?", at_key=True)
+                findings.add((*path, key), f"unknown option `{key}`", f"did you mean `{inner}`?", at_key=True)
                 name = None
             else:
                 name = findings.unknown_key((*path, key), valid)
@@ -117,10 +118,11 @@ def _item_type(annotation: object, *, keyed: bool) -> object | None:
 
 
 def _nested_home(key: str, fields: Mapping[str, object]) -> str | None:
-    """The field whose nested options know `key`, when no field of this level is a nearer guess."""
-    if nearest(key, fields):
+    """``group.option`` where the options of a group know `key` by this name or another tool's, and no field is nearer."""
+    if synonym(key, fields) or slips_to(key, fields):
         return None
-    for name, annotation in fields.items():
-        if any(key in field_types(cls) for cls in nested_options(annotation)):
-            return name
+    for wanted in (key, SYNONYMS.get(key)):
+        for name, annotation in fields.items():
+            if any(wanted in field_types(cls) for cls in nested_options(annotation)):
+                return f"{name}.{wanted}"
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from olive_engine.config.findings import Findings, known, nearest, shown
 from olive_engine.config.keys import Mapped, check_truth, checked_keys, field_types
 from olive_engine.config.local_models import check_model
 from olive_engine.config.references import check_references
+from olive_engine.config.search.taking import take_search
 from olive_engine.config.tree import plain
 from olive_engine.config.wording import report, validated
 from olive_engine.config.workflow import (
@@ -30,15 +31,14 @@ from olive_engine.config.workflow import (
     Workflow,
 )
 from olive_engine.contracts import AnyMetric
-from olive_engine.errors import ConfigPath
+from olive_engine.errors import ConfigPath, Problem
 from olive_engine.options import Options
 
 MODELS: Mapping[str, type[HfModelConfig | OnnxModelConfig]] = {"HfModel": HfModelConfig, "OnnxModel": OnnxModelConfig}
 """The kinds of input model by the name that users write."""
 PASS_KEYS = tuple(name for name in PassEntry.model_fields if name != "options")
 """What stands beside a pass's own options."""
-SECTIONS = ("input_model", "data_configs", "systems", "evaluators", "passes")
-SEARCH_KEYS = ("search_strategy", "search_space")
+SECTIONS = ("input_model", "data_configs", "systems", "evaluators", "passes", "search_strategy", "search_space")
 EDITOR_KEY = "$schema"
 """Editors find the schema of a JSON file by this key; it says nothing to us."""
 
@@ -52,6 +52,8 @@ class Parsed:
 
     workflow: Workflow | None = None
     data_configs: Mapping[int, DataConfig] = field(default_factory=dict)
+    notices: tuple[Problem, ...] = ()
+    """What there is to say of a search that is no error."""
 
 
 def parse(findings: Findings, base_dir: Path, lacking: Collection[tuple[str, str]] = ()) -> Parsed:
@@ -68,8 +70,8 @@ def parse(findings: Findings, base_dir: Path, lacking: Collection[tuple[str, str
         found = "the file is empty" if raw is None else f"found {shown(raw)}"
         findings.add((), f"expected a mapping with `input_model`, `passes`, …; {found}")
         return Parsed()
-    raw = _top_level(raw, findings)
-    _refuse_search(raw, findings)
+    search = take_search(_top_level(raw, findings), findings)
+    raw = search.raw
     model = _input_model(raw, findings, base_dir)
     data = {
         index: config
@@ -91,8 +93,15 @@ def parse(findings: Findings, base_dir: Path, lacking: Collection[tuple[str, str
     sound = {index: config for index, config in data.items() if ("data_configs", config.name) not in lacking}
     if findings.count:
         return Parsed(None, sound)
-    sections = {"data_configs": tuple(data.values()), "systems": systems, "evaluators": evaluators, "passes": passes}
-    return Parsed(workflow.model_copy(update=sections), sound)
+    sections: dict[str, object] = {
+        "data_configs": tuple(data.values()),
+        "systems": systems,
+        "evaluators": evaluators,
+        "passes": passes,
+        "search_strategy": search.strategy,
+        "search_space": dict(search.space),
+    }
+    return Parsed(workflow.model_copy(update=sections), sound, search.notices)
 
 
 def _data(
@@ -107,42 +116,13 @@ def _data(
 
 
 def _top_level(raw: Mapped, findings: Findings) -> Mapped:
-    valid = [*field_types(Workflow), *SEARCH_KEYS]
+    valid = list(field_types(Workflow))
     result: Mapped = {}
     for key, value in raw.items():
         name = key if key in (*valid, EDITOR_KEY) else findings.unknown_key((key,), valid, "key")
         if name is not None:
             result[name] = value
     return result
-
-
-def _refuse_search(raw: Mapped, findings: Findings) -> None:
-    """One problem for all of a search: its parts mean nothing without the others."""
-    strategy, space = raw.get("search_strategy"), raw.get("search_space")
-    places: list[ConfigPath] = []
-    if strategy is not None and strategy is not False:
-        places.append(("search_strategy",))
-    if space is not None:
-        places.append(("search_space",))
-    for place in _searched(raw.get("passes"), ("passes",)):
-        places.append(place)
-        findings.judge(place)
-    if places:
-        findings.add(
-            places[0], "search is not available yet", "remove it, or write `search_strategy: false`", at_key=True
-        )
-
-
-def _searched(value: JsonValue, path: ConfigPath) -> Iterator[ConfigPath]:
-    """Where ``{search: …}`` stands for an option's value."""
-    if isinstance(value, dict):
-        if list(value) == ["search"]:
-            yield path
-        for key, each in value.items():
-            yield from _searched(each, (*path, key))
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _searched(each, (*path, index))
 
 
 def _input_model(raw: Mapped, findings: Findings, base_dir: Path) -> HfModelConfig | OnnxModelConfig | None:

@@ -1,66 +1,92 @@
 """JSON Schema (2020-12) of everything that is written in a file: the workflow, each pass, jobs, results, events.
 
-``python -m olive_engine.config.schemas FOLDER`` writes them; `load_schema` reads the published ones.
+``python -m olive_engine.config.schemas FOLDER`` writes them; `load_schema` reads the published ones. They know today's
+spelling only, and types in the case in which they are listed.
 """
 
 from __future__ import annotations
 
-import copy
-import inspect
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, JsonValue, TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core.core_schema import FloatSchema
 
 from olive_engine import registry
-from olive_engine.config.parse import EDITOR_KEY, MODELS
-from olive_engine.config.workflow import NAME, MetricEntry, PassEntry, SubMetric, SystemEntry, Workflow
+from olive_engine.config import extends
+from olive_engine.config.docstrings import summary
+from olive_engine.config.keys import field_types, nested_options
+from olive_engine.config.parse import EDITOR_KEY
+from olive_engine.config.schema_nodes import Schema, mapping
+from olive_engine.config.schema_parts import SCHEMA, Choice, Parts, closed, ref, type_of
+from olive_engine.config.workflow import (
+    INPUT_MODEL,
+    NAME,
+    EvaluatorConfig,
+    MetricEntry,
+    PassEntry,
+    SubMetric,
+    SystemEntry,
+    Workflow,
+)
 from olive_engine.contracts import AnyMetric, AnyPass, EventLine, Job, Result, System
 from olive_engine.errors import InvalidWorkflow, Problem
-from olive_engine.options import Options
+from olive_engine.options import OptionsClass
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SUFFIX = ".schema.json"
 
-Schema = dict[str, JsonValue]
-
-_SCHEMA: TypeAdapter[Schema] = TypeAdapter(Schema)
+_SECTIONS = {
+    "input_model": "The model that the workflow starts from.",
+    "data_configs": "The data sets: where the rows are, and how they become tokens. Passes and metrics name them.",
+    "systems": "Places to run, by name; without any, everything runs on this machine.",
+    "evaluators": "What to measure, by name: each is a list of metrics.",
+    "passes": "What is done to the model, in order: each name has one pass, or a list of alternatives.",
+    "search_strategy": "No search: it is not available yet.",
+    extends.KEY: "A workflow file that this one begins with, or several: what is written here counts over it.",
+    EDITOR_KEY: "Where editors find this schema.",
+}
+_FILE: Schema = {"type": "string", "minLength": 1}
+_EXTENDS: Schema = {"type": ["string", "array"], "minLength": 1, "items": _FILE, "minItems": 1}
+_EXTENDS["examples"] = ["base.yaml"]
 
 
 def workflow_schema() -> Schema:
     """The schema of a workflow file, with every installed pass, system and metric spelt out by its `type`."""
-    parts = _Parts()
-    schema = parts.fields(Workflow)
-    properties = _mapping(schema["properties"])
-    del properties["base_dir"]
-    properties[EDITOR_KEY] = {"type": "string", "description": "Where editors find this schema."}
-    properties["search_strategy"] = {"enum": [False, None], "description": "No search: it is not available yet."}
-    parts.definitions["Pass"] = _one_of(parts.one_pass(cls) for cls in registry.passes().values())
-    parts.definitions["System"] = _one_of(parts.system(cls) for cls in registry.systems().values())
-    parts.definitions["Metric"] = _one_of(parts.metric(cls) for cls in registry.metrics().values())
-    parts.definitions["Evaluator"] = _closed(
-        {"metrics": {"type": "array", "items": _ref("Metric"), "minItems": 1, "description": "What to measure."}},
-        ["metrics"],
-        "A named list of metrics.",
-    )
-    for model in MODELS.values():
-        parts.require_type(model)
-    alternatives: Schema = {"type": "array", "items": _ref("Pass"), "minItems": 1, "description": "Alternatives."}
-    slot: Schema = {"anyOf": [_ref("Pass"), alternatives]}
-    properties["passes"] = _by_name(slot, "The passes in order; each name has one pass, or a list of alternatives.")
-    properties["systems"] = _by_name(_ref("System"), "Places to run, by name.")
-    properties["evaluators"] = _by_name(_ref("Evaluator"), "What to measure, by name.")
-    for section in ("passes", "systems", "evaluators", "data_configs"):
-        member = properties[section]
-        if section == "data_configs" and isinstance(member, dict):
-            member.pop("default", None)
-        properties[section] = {"anyOf": [member, {"type": "null"}]}
-    schema = {**schema, "properties": properties, "title": "olive-engine workflow"}
-    return parts.complete(schema)
+    parts = _parts()
+    written = parts.properties(Workflow)
+    own = {name: written[name] for name in field_types(Workflow)}
+    models = [parts.flat(f"model.{kind}", kind, summary(cls), {}, cls) for kind, cls in _models().items()]
+    parts.by_type("InputModel", "input model", models)
+    parts.by_type("Pass", "pass", [_pass(parts, cls) for cls in registry.passes().values()])
+    parts.by_type("System", "system", [_system(parts, cls) for cls in registry.systems().values()])
+    parts.by_type("Metric", "metric", [_metric(parts, cls) for cls in registry.metrics().values()])
+    metrics = {**mapping(parts.properties(EvaluatorConfig)["metrics"]), "items": ref("Metric"), "minItems": 1}
+    parts.definitions["Evaluator"] = closed({"metrics": metrics}, ["metrics"], summary(EvaluatorConfig))
+    # One schema for both shapes rather than `anyOf`, so that what is said about a pass is about that pass.
+    slot: Schema = {**mapping(parts.definitions["Pass"]), "type": ["object", "array"], "items": ref("Pass")}
+    told = "A pass: its type and that type's options; or a list of alternatives."
+    slot = {**slot, "minItems": 1, "title": "pass", "description": told}
+    sections: Schema = {
+        "input_model": ref("InputModel"),
+        "data_configs": {**mapping(own["data_configs"]), "type": ["array", "null"]},
+        "systems": _by_name(ref("System")),
+        "evaluators": _by_name(ref("Evaluator")),
+        "passes": _by_name(slot, INPUT_MODEL),
+        "search_strategy": own.get("search_strategy", {"enum": [False, None]}),
+        extends.KEY: _EXTENDS,
+        EDITOR_KEY: {"type": "string"},
+    }
+    for name, told in _SECTIONS.items():
+        sections[name] = {**mapping(sections[name]), "title": name, "description": told}
+    properties = {**own, **sections}
+    # What the file extends may say the rest.
+    alone: Schema = {"if": {"not": {"required": [extends.KEY]}}, "then": {"required": ["input_model"]}}
+    whole = {**closed(properties, [], "A workflow: a model, data, passes, and how the result is judged."), **alone}
+    return {"$schema": DIALECT, **parts.complete(whole), "title": "olive-engine workflow"}
 
 
 def pass_schema(name: str) -> Schema:
@@ -73,10 +99,9 @@ def pass_schema(name: str) -> Schema:
     if cls is None:
         known = ", ".join(sorted(registry.passes()))
         raise InvalidWorkflow((Problem((), f"no pass is called {name!r}", f"available: {known}"),))
-    parts = _Parts(cls)
-    parts.one_pass(cls)
-    flat = parts.definitions.pop(f"pass.{cls.type}")
-    return parts.complete(_mapping(flat))
+    parts = _parts(cls)
+    flat = parts.definitions.pop(_pass(parts, cls).definition)
+    return {"$schema": DIALECT, **parts.complete(mapping(flat))}
 
 
 def all_schemas() -> Mapping[str, Schema]:
@@ -124,79 +149,7 @@ def load_schema(name: str) -> Schema:
     Raises:
         FileNotFoundError: there is none of that name.
     """
-    return _SCHEMA.validate_json((schema_folder() / f"{name}{SUFFIX}").read_bytes())
-
-
-class _Parts:
-    """The definitions that a schema under construction refers to."""
-
-    def __init__(self, *unlisted: type[AnyPass]) -> None:
-        models: list[type[BaseModel]] = [Workflow, PassEntry, SystemEntry, MetricEntry, SubMetric, *MODELS.values()]
-        models += [cls.config_type for cls in (*registry.passes().values(), *unlisted)]
-        models += [cls.config_type for cls in registry.systems().values()]
-        models += [cls.config_type for cls in registry.metrics().values()]
-        refs, schema = models_json_schema(
-            [(each, "validation") for each in dict.fromkeys(models)], ref_template="{model}"
-        )
-        self._refs = {model: str(ref["$ref"]) for (model, _), ref in refs.items()}
-        definitions = json.loads(json.dumps(schema["$defs"]), object_hook=_adapted)
-        self.definitions: Schema = _SCHEMA.validate_python(definitions)
-
-    def fields(self, model: type[BaseModel]) -> Schema:
-        """A copy of a model's own schema."""
-        return copy.deepcopy(_mapping(self.definitions[self._refs[model]]))
-
-    def require_type(self, model: type[BaseModel]) -> None:
-        """A file must name the type, which the class itself has as its default."""
-        schema = self.fields(model)
-        required = schema.get("required", [])
-        schema["required"] = ["type", *(required if isinstance(required, list) else [])]
-        self.definitions[self._refs[model]] = schema
-
-    def one_pass(self, cls: type[AnyPass]) -> Schema:
-        """A pass as it is written: its type, its options, and what may stand beside them."""
-        return self._flat(f"pass.{cls.type}", cls, PassEntry, cls.config_type)
-
-    def system(self, cls: type[System]) -> Schema:
-        """A system as it is written."""
-        return self._flat(f"system.{cls.type}", cls, SystemEntry, cls.config_type)
-
-    def metric(self, cls: type[AnyMetric]) -> Schema:
-        """A metric as it is written: its options stand under `metric_config`."""
-        fields = self.fields(MetricEntry)
-        properties = _mapping(fields["properties"])
-        names: Schema = {"enum": [*cls.sub_types]}
-        sub_metric = self.fields(SubMetric)
-        _mapping(sub_metric["properties"])["name"] = names
-        properties["sub_types"] = {"type": "array", "items": {"anyOf": [names, sub_metric]}}
-        properties["metric_config"] = _ref(self._refs[cls.config_type])
-        required = ["name", "type", *(["data_config"] if cls.needs_data else [])]
-        properties["type"] = {"const": cls.type}
-        name = f"metric.{cls.type}"
-        self.definitions[name] = _closed(properties, required, _summary(cls), cls.type)
-        return _ref(name)
-
-    def complete(self, schema: Schema) -> Schema:
-        """`schema` with the definitions that it reaches, and no others."""
-        reached: Schema = {}
-        waiting = [schema]
-        while waiting:
-            for name in _references(waiting.pop()):
-                if name not in reached:
-                    reached[name] = self.definitions[name]
-                    waiting.append(_mapping(self.definitions[name]))
-        return {"$schema": DIALECT, **schema, **({"$defs": reached} if reached else {})}
-
-    def _flat(self, name: str, cls: type[object], entry: type[BaseModel], options: type[Options]) -> Schema:
-        beside, own = _mapping(self.fields(entry)["properties"]), self.fields(options)
-        del beside["options"]
-        title = name.partition(".")[2]
-        properties: Schema = {**beside, **_mapping(own.get("properties", {}))}
-        properties["type"] = {"const": title}
-        required = own.get("required", [])
-        flat = _closed(properties, ["type", *(required if isinstance(required, list) else [])], _summary(cls), title)
-        self.definitions[name] = {**own, **flat}
-        return _ref(name)
+    return SCHEMA.validate_json((schema_folder() / f"{name}{SUFFIX}").read_bytes())
 
 
 class _WireGenerator(GenerateJsonSchema):
@@ -208,68 +161,65 @@ class _WireGenerator(GenerateJsonSchema):
         return number if bounded else {"anyOf": [number, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
 
 
+def _parts(*unlisted: type[AnyPass]) -> Parts:
+    models: list[type[BaseModel]] = [Workflow, EvaluatorConfig, PassEntry, SystemEntry, MetricEntry, SubMetric]
+    models += _models().values()
+    models += [cls.config_type for cls in (*registry.passes().values(), *unlisted)]
+    models += [cls.config_type for cls in registry.systems().values()]
+    models += [cls.config_type for cls in registry.metrics().values()]
+    return Parts(models)
+
+
+def _models() -> Mapping[str, OptionsClass]:
+    """The kinds of input model by what is written as their type."""
+    kinds = nested_options(Workflow.model_fields["input_model"].annotation)
+    return {str(cls.model_fields["type"].default): cls for cls in kinds}
+
+
+def _pass(parts: Parts, cls: type[AnyPass]) -> Choice:
+    """A pass as it is written: its type, its options, and what may stand beside them."""
+    beside = parts.properties(PassEntry)
+    del beside["options"]
+    return parts.flat(f"pass.{cls.type}", cls.type, summary(cls), beside, cls.config_type)
+
+
+def _system(parts: Parts, cls: type[System]) -> Choice:
+    return parts.flat(f"system.{cls.type}", cls.type, summary(cls), {}, cls.config_type)
+
+
+def _metric(parts: Parts, cls: type[AnyMetric]) -> Choice:
+    """A metric as it is written: its options stand under `metric_config`."""
+    own = parts.fields(MetricEntry)
+    properties = mapping(own["properties"])
+    names: Schema = {
+        "enum": [*cls.sub_types],
+        "enumDescriptions": [f"{'higher' if up else 'lower'} is better" for up in cls.sub_types.values()],
+    }
+    sub_metric = parts.fields(SubMetric)
+    name = mapping(mapping(sub_metric["properties"])["name"])
+    mapping(sub_metric["properties"])["name"] = {**name, **names}
+    properties["sub_types"] = {**mapping(properties["sub_types"]), "items": {"anyOf": [names, sub_metric]}}
+    properties["metric_config"] = {**mapping(properties["metric_config"]), **parts.ref(cls.config_type)}
+    properties["type"] = type_of(cls.type, summary(cls))
+    required = ["name", "type"]
+    if cls.needs_data:
+        required.append("data_config")
+        mapping(properties["data_config"])["type"] = "string"
+    definition = f"metric.{cls.type}"
+    parts.definitions[definition] = {**closed(properties, required, summary(cls)), "title": cls.type}
+    return Choice(cls.type, summary(cls), definition)
+
+
+def _by_name(member: Schema, *reserved: str) -> Schema:
+    """A section of things by name; null where there are none."""
+    names: Schema = {"pattern": NAME, "patternErrorMessage": "A name holds letters, digits, _, . and - only."}
+    if reserved:
+        names["not"] = {"enum": [*reserved]}
+    return {"type": ["object", "null"], "additionalProperties": member, "propertyNames": names}
+
+
 def _wire_schema(model: type[BaseModel]) -> Schema:
-    return _SCHEMA.validate_python(model.model_json_schema(schema_generator=_WireGenerator))
-
-
-def _closed(properties: Schema, required: Sequence[JsonValue], description: str, title: str = "") -> Schema:
-    return {
-        **({"title": title} if title else {}),
-        "description": description,
-        "type": "object",
-        "properties": properties,
-        "required": [*required],
-        "additionalProperties": False,
-    }
-
-
-def _by_name(member: Schema, description: str) -> Schema:
-    return {
-        "type": "object",
-        "description": description,
-        "additionalProperties": member,
-        "propertyNames": {"pattern": NAME},
-    }
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/$defs/{name}"}
-
-
-def _one_of(schemas: Iterable[Schema]) -> Schema:
-    found: list[JsonValue] = [*schemas]
-    return {"oneOf": found} if found else {"not": {}}
-
-
-def _adapted(node: dict[str, object]) -> dict[str, object]:
-    """Make pydantic's bare names references into ``$defs``, and drop OpenAPI's discriminators."""
-    discriminator = node.get("discriminator")
-    if isinstance(discriminator, dict) and "propertyName" in discriminator:
-        node = {key: value for key, value in node.items() if key != "discriminator"}
-    return {**node, "$ref": f"#/$defs/{node['$ref']}"} if isinstance(node.get("$ref"), str) else node
-
-
-def _references(node: JsonValue) -> Iterator[str]:
-    if isinstance(node, dict):
-        reference = node.get("$ref")
-        if isinstance(reference, str):
-            yield reference.removeprefix("#/$defs/")
-        for value in node.values():
-            yield from _references(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _references(value)
-
-
-def _summary(cls: type[object]) -> str:
-    """The first paragraph of a class's docstring, on one line."""
-    return " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
-
-
-def _mapping(value: JsonValue) -> Schema:
-    if not isinstance(value, dict):
-        raise TypeError(f"a schema must be a mapping, not {type(value).__name__}")
-    return value
+    return SCHEMA.validate_python(model.model_json_schema(schema_generator=_WireGenerator))
 
 
 if __name__ == "__main__":

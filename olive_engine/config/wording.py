@@ -9,8 +9,9 @@ from typing import TypeVar
 from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
-from olive_engine.config.findings import Findings, known, nearest, shown
+from olive_engine.config.findings import Findings, known, shown
 from olive_engine.config.keys import checked_keys
+from olive_engine.config.spelling import likely, one_of
 from olive_engine.config.workflow import NAME
 from olive_engine.errors import ConfigPath
 from olive_engine.options import Options
@@ -62,14 +63,28 @@ def validated(cls: type[O], raw: JsonValue, path: ConfigPath, findings: Findings
 def report(error: ValidationError, raw: JsonValue, path: ConfigPath, findings: Findings) -> None:
     """Report all faults of one failed validation of `raw`, which stands at `path`."""
     faults = [_Fault.of(detail, raw) for detail in error.errors(include_url=False)]
+    missing: dict[ConfigPath, list[str]] = {}
     for place in dict.fromkeys(fault.place for fault in faults):
         if any(_is_deeper_arm(fault, place) for fault in faults):
             continue  # another arm of the union got further: its complaint is the one that helps
         here = [fault for fault in faults if fault.place == place]
-        if (*path, *place) in findings.incomplete and here[0].detail["type"] == "value_error":
+        kind = here[0].detail["type"]
+        if (*path, *place) in (findings.incomplete | findings.unread) and kind == "value_error":
             continue  # the keys do not agree, for want of what the unknown key says
+        if kind == "missing":
+            missing.setdefault(place[:-1], []).append(str(place[-1]))
+            continue
         what, hint = _sentence(here, _value_at(raw, place))
         findings.add((*path, *place), what, hint)
+    for place, names in missing.items():
+        if (*path, *place) not in findings.unread:
+            what = f"{_listed(names)} {'is' if len(names) == 1 else 'are'} required"
+            findings.add((*path, *place, names[0]), what)
+
+
+def _listed(names: Sequence[str]) -> str:
+    marked = [f"`{name}`" for name in names]
+    return " and ".join(filter(None, (", ".join(marked[:-1]), marked[-1])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,23 +163,20 @@ def _type_hint(noun: str, value: JsonValue) -> str:
     return ""
 
 
-def _missing(detail: ErrorDetails, context: Mapping[str, object], value: JsonValue) -> tuple[str, str]:  # noqa: ARG001
-    return f"`{detail['loc'][-1]}` is required", ""
-
-
 def _literal(detail: ErrorDetails, context: Mapping[str, object], value: JsonValue) -> tuple[str, str]:  # noqa: ARG001
     expected = str(context["expected"])
     names = [name.strip().strip("'") for name in expected.replace(" or ", ", ").split(",")]
-    near = nearest(value, names) if isinstance(value, str) else None
-    return f"must be {expected}, found {shown(value)}", f"did you mean `{near}`?" if near else ""
+    near = likely(value, names) if isinstance(value, str) else ()
+    return f"must be {expected}, found {shown(value)}", f"did you mean {one_of(near)}?" if near else ""
 
 
 def _tag(detail: ErrorDetails, context: Mapping[str, object], value: JsonValue) -> tuple[str, str]:  # noqa: ARG001
     names = [name.strip().strip("'") for name in str(context.get("expected_tags", "")).split(",")]
     key = str(context["discriminator"]).strip("'")
     tag = value.get(key) if isinstance(value, dict) else None
-    near = nearest(tag, names) if isinstance(tag, str) else None
-    return f"`{key}` is unknown: {shown(tag)}", f"did you mean `{near}`?" if near else known(names, "known")
+    near = likely(tag, names) if isinstance(tag, str) else ()
+    hint = f"did you mean {one_of(near)}?" if near else known(names, "known")
+    return f"`{key}` is unknown: {shown(tag)}", hint
 
 
 def _no_tag(detail: ErrorDetails, context: Mapping[str, object], value: JsonValue) -> tuple[str, str]:  # noqa: ARG001
@@ -194,7 +206,6 @@ def _own(detail: ErrorDetails, context: Mapping[str, object], value: JsonValue) 
 
 
 _SPECIAL: Mapping[str, Callable[[ErrorDetails, Mapping[str, object], JsonValue], tuple[str, str]]] = {
-    "missing": _missing,
     "literal_error": _literal,
     "enum": _literal,
     "union_tag_invalid": _tag,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TextIO, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
-from olive_engine.options import Options
+from olive_engine.options import DataRef, Options
 from olive_engine.reporting.tables import is_terminal, terminal
 
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _NAMES = {type(None): "null", bool: "true | false", int: "int", float: "float", str: "str"}
+_EXACT = 1e15
+"""Above it a float's digits say little."""
+_POWER = 16
+"""From this power of two on it is easier to read as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Option:
     default: str
     """Empty: it must be given."""
     description: str
+    value: JsonValue = field(default=None, compare=False)
+    """The default itself; None too where it must be given, or is made from other options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +44,32 @@ class Reference:
     facts: Sequence[str]
     options: Sequence[Option]
     heading: str = "Options"
+    example: str = ""
+    """Lines as they stand in a workflow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Plugins that have something in common: what, and the name and the sentence of each."""
+
+    heading: str
+    entries: Sequence[tuple[str, str]]
 
 
 def options_of(options: type[BaseModel], prefix: str = "") -> Iterator[Option]:
     """The options of a group in order, those of groups within it under dotted names."""
     for name, info in options.model_fields.items():
+        if info.exclude:
+            continue
         group = _group(info.annotation)
         description = info.description or ""
         if group is None:
-            yield Option(prefix + name, _type(info), _default(info), description)
+            yield Option(prefix + name, _type(info), _default(info), description, _value(info))
         else:
             several = get_origin(info.annotation) in (tuple, list)
             kind, inner = ("list of groups", f"{name}[]") if several else ("group", name)
-            yield Option(prefix + name, kind, _default(info, group=not several), description)
+            yield Option(prefix + name, kind, _default(info, group=not several), description, _value(info))
             yield from options_of(group, f"{prefix}{inner}.")
-
-
-def document(cls: type[object]) -> str:
-    """A class's docstring, each paragraph on one line; indented lines stay as they are."""
-    return re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.cleandoc(cls.__doc__ or ""))
 
 
 def show_reference(reference: Reference, stream: TextIO) -> None:
@@ -65,6 +77,9 @@ def show_reference(reference: Reference, stream: TextIO) -> None:
     paragraphs = [(0, reference.title, "bold", ""), (0, reference.text, "", "")]
     paragraphs += [(0, "", "", "")] if reference.facts else []
     paragraphs += [(0, fact, "dim", "") for fact in reference.facts]
+    if reference.example:
+        paragraphs.append((0, "\nIn a workflow:", "bold", ""))
+        paragraphs += [(2, line, "", "") for line in reference.example.splitlines()]
     if reference.options:
         paragraphs.append((0, f"\n{reference.heading}:", "bold", ""))
     for option in reference.options:
@@ -84,6 +99,31 @@ def show_reference(reference: Reference, stream: TextIO) -> None:
         stream.flush()
 
 
+def show_groups(groups: Sequence[Group], foot: str, stream: TextIO) -> None:
+    """Write a line for each plugin, below the heading of its group; wrapped and in colour on a terminal."""
+    width = max((len(name) for group in groups for name, _ in group.entries), default=0)
+    if is_terminal(stream):
+        from rich.table import Table
+        from rich.text import Text
+
+        console = terminal(stream)
+        for group in groups:
+            table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+            table.add_column(width=0)  # with its padding, the indent
+            table.add_column(width=width, no_wrap=True, style="cyan")
+            table.add_column()
+            for name, text in group.entries:
+                table.add_row("", name, Text(text))
+            console.print(*([Text(group.heading, "bold")] if group.heading else []), table, sep="\n")
+        console.print(Text(foot, "dim"))
+        return
+    for group in groups:
+        stream.write(f"{group.heading}\n" if group.heading else "")
+        stream.write("".join(f"  {name:<{width}}  {text}\n" for name, text in group.entries))
+    stream.write(f"{foot}\n")
+    stream.flush()
+
+
 def _group(annotation: object) -> type[BaseModel] | None:
     """The group of options that a field holds, alone, in a list, or beside null."""
     for part in _alternatives(annotation):
@@ -99,8 +139,10 @@ def _alternatives(annotation: object) -> Sequence[object]:
 
 def _type(info: FieldInfo) -> str:
     """``int > 0``, ``"linear" | "cosine"``, ``list of str``."""
+    if any(isinstance(mark, DataRef) for mark in info.metadata):
+        return "name of a data config"
     bounds = [
-        f"{sign} {getattr(mark, name):g}"
+        f"{sign} {_number(getattr(mark, name))}"
         for mark in info.metadata
         for name, sign in _BOUNDS.items()
         if isinstance(getattr(mark, name, None), int | float)
@@ -127,11 +169,28 @@ def _shown_type(annotation: object) -> str:
 
 def _default(info: FieldInfo, *, group: bool = False) -> str:
     """As it would stand in a file; empty if there is none, for a group in words unless it is null."""
-    if info.is_required():
+    if info.is_required() or any(isinstance(mark, DataRef) and mark.required for mark in info.metadata):
         return ""
     if info.default_factory is not None:
         return "made from the other options" if info.default_factory_takes_validated_data else _made(info)
     return _shown_value(info.default) if info.default is None or not group else "as below"
+
+
+def _value(info: FieldInfo) -> JsonValue:
+    """The default as JSON."""
+    if info.is_required() or (info.default_factory is not None and info.default_factory_takes_validated_data):
+        return None
+    value: JsonValue = to_jsonable_python(info.get_default(call_default_factory=True))
+    return value
+
+
+def _number(value: int | float) -> str:
+    """As people write it: large powers of two as such, other whole numbers in full."""
+    if isinstance(value, float) and not (value.is_integer() and abs(value) < _EXACT):
+        return f"{value:g}"
+    whole = int(value)
+    power = whole.bit_length() - 1
+    return f"2**{power}" if power >= _POWER and whole == 1 << power else str(whole)
 
 
 def _made(info: FieldInfo) -> str:
@@ -144,8 +203,8 @@ def _shown_value(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
+    if isinstance(value, int | float):
+        return _number(value)
     if isinstance(value, str):
         return value or '""'
     if isinstance(value, Mapping):

@@ -53,6 +53,11 @@ TOP = {
         "data_configs: [{name: a, user_script: b.py, load_dataset_config: {split: train}}]",
         "data_configs: [{name: a}]",
     ),
+    "metrics at the top": (
+        "{metrics: [{name: a, type: latency}], evaluators: {e: {metrics: [a]}}}",
+        "evaluators: {e: {metrics: [{name: a, type: latency}]}}",
+    ),
+    "builds": ("{builds: {a: {pipeline: [b]}}, max_concurrent_builds: 1, component_assembly: {}}", "{}"),
     "workflow_host": ("workflow_host: here", "host: here"),
     "nothing": ("{output_dir: null, cache_dir: here}", "cache_dir: here"),
     "auto_optimizer_config beside passes": (
@@ -73,6 +78,8 @@ DROPPED_AT_THE_TOP = (
         "plot_pareto_frontier: false",
         "no_artifacts: true",
         "verbose: true",
+        "enable_shared_cache: false",
+        "cache_config: {a: b}",
         "evaluation_only: false",
         "packaging_config: [{type: Zipfile, name: x}]",
     ),
@@ -137,7 +144,15 @@ DROPPED_OF_A_MODEL = (
         "model_storage_kind: folder",
         "is_hf_model: true",
     ),
-    *("inference_settings: {}", "use_ort_extensions: true", "model_class: A", "feature: causal-lm", "components: []"),
+    *(
+        "inference_settings: {}",
+        "use_ort_extensions: true",
+        "model_class: A",
+        "custom_task_class_name: A",
+        "custom_task_class_module: b",
+        "feature: causal-lm",
+        "components: []",
+    ),
     "use_ort_implementation: true",
 )
 DATA = {
@@ -248,6 +263,7 @@ METRICS = {
         "{metrics: [{name: a, type: latency, is_first_priority: true, sub_types: [{name: avg, is_first_priority: true}]}]}",
         "{metrics: [{name: a, type: latency, sub_types: [{name: avg}]}]}",
     ),
+    "nothing": ("{}", "{metrics: []}"),
     "custom metric": (
         "{metrics: [{name: a, type: custom}, {name: b, type: latency}]}",
         "{metrics: [{name: b, type: latency}]}",
@@ -279,6 +295,20 @@ PASS = {
     "metadata_only": ("{type: ModelBuilder, metadata_only: true}", "{type: ModelBuilder}"),
     "adamw_hf": ("{type: LoRA, training_args: {optim: adamw_hf}}", "{type: LoRA, training_args: {optim: adamw_torch}}"),
     "tf32": ("{type: LoRA, training_args: {tf32: true}}", "{type: LoRA, training_args: {}, allow_tf32: true}"),
+    "searched values": (
+        "{type: LoRA, r: SEARCHABLE_VALUES, alpha: DEFAULT_VALUE, lora_dropout: {olive_parameter_type: SearchParameter, "
+        "type: Categorical, support: [0.1, 0.2]}}",
+        "{type: LoRA, r: {search: default}, lora_dropout: {search: {type: choice, values: [0.1, 0.2]}}}",
+    ),
+    "searched values of a pass whose search is off": (
+        "{type: LoRA, r: SEARCHABLE_VALUES, alpha: 3, disable_search: true}",
+        "{type: LoRA, alpha: 3}",
+    ),
+    "categorical": (
+        "{type: LoRA, r: {search: {type: categorical, values: [1]}}}",
+        "{type: LoRA, r: {search: {type: choice, values: [1]}}}",
+    ),
+    "filename": ("{type: ModelBuilder, extra_options: {filename: a.onnx}}", "{type: ModelBuilder, extra_options: {}}"),
     "of a run": (
         "{type: LoRA, clean_run_cache: true, output_name: x, disable_search: true, training_output_dir: y, "
         "use_ort_trainer: false}",
@@ -304,9 +334,17 @@ DROPPED_ARGS = (
 )
 SEARCH = {
     "search_algorithm": (
-        "{search_algorithm: exhaustive, search_algorithm_config: {seed: 1}}",
-        "{sampler: sequential, sampler_config: {seed: 1}}",
+        "{search_algorithm: exhaustive, search_algorithm_config: {seed: 1, num_samples: 4}}",
+        "{sampler: sequential, seed: 1, max_samples: 4}",
     ),
+    "flat": ("{sampler: TPESampler, num_samples: 3, seed: 1}", "{sampler: tpe, max_samples: 3, seed: 1}"),
+    "in sampler_config": (
+        "{sampler: random, sampler_config: {max_samples: 3, seed: 1, group: true}}",
+        "{sampler: random, sampler_config: {group: true}, max_samples: 3, seed: 1}",
+    ),
+    "all samples": ("{sampler: sequential, max_samples: 0}", "{sampler: sequential}"),
+    "pruner": ("{pruner: HyperbandPruner}", "{pruner: hyperband}"),
+    "num_trials": ("{sampler: random, num_trials: 20}", "{sampler: random, max_samples: 20}"),
     "type": ("{type: random}", "{sampler: random}"),
 }
 
@@ -441,6 +479,10 @@ def test_every_rule_of_the_table_has_a_case() -> None:
 
 
 WHOLE = {
+    "a model without a type": (
+        "input_model: {model_path: a.onnx}",
+        "input_model: {model_path: a.onnx, type: OnnxModel}",
+    ),
     "training_config": (
         "{passes: {a: {type: LoRA, training_args: {seed: 1}}, b: {type: MergeAdapterWeights}}, training_config: {seed: 2, bf16: true}}",
         "passes: {a: {type: LoRA, training_args: {seed: 1, bf16: true}}, b: {type: MergeAdapterWeights}}",

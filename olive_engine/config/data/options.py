@@ -44,16 +44,19 @@ class LoadDatasetConfig(Options):
         min_length=1,
         description="Format of the local files (json, csv, parquet or text), or the name of a data set on the hub; "
         "left out, the suffix of data_files tells the format.",
+        examples=["json"],
     )
     data_files: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] | None = Field(
         None,
         description="A file, a folder or a glob pattern, several of them, or such a value for each split; "
         "for a data set on the hub, files of its repository.",
+        examples=["data/train.jsonl", ["data/a.jsonl", "data/b.jsonl"], {"train": "train.jsonl", "test": "test.jsonl"}],
     )
     split: Annotated[str, AfterValidator(_checked_split)] = Field(
         "train",
         description="Which rows: a split, or parts of splits: train[:80%], train[100:200], train[:10%]+train[-10%:]. "
         "Percentages are rounded to the nearest row.",
+        examples=["train[:90%]", "train[100:200]"],
     )
     subset: str | None = Field(None, description="Configuration of a data set on the hub.")
     revision: str | None = Field(None, description="Branch, tag or commit of a data set on the hub.")
@@ -127,11 +130,13 @@ class PreProcessConfig(Options):
         None,
         description="Text of a row, with columns in braces: '### Text: {phrase}\\n### Tone: {tone}'. "
         "A literal brace is doubled.",
+        examples=["### Question: {question}\n### Answer:\n{answer}"],
     )
     text_cols: str | tuple[str, ...] | None = Field(
         None,
         description="Without a template: the column that is the text, or several, joined by a blank (default: text). "
         "With one: the columns that it may name.",
+        examples=["text"],
     )
     chat_template: bool | str = Field(
         False,
@@ -164,6 +169,7 @@ class PreProcessConfig(Options):
         None,
         min_length=1,
         description="Text that ends the prompt; default: the prompt is the template up to its last column.",
+        examples=["### Answer:"],
     )
     add_special_tokens: bool = Field(
         True,

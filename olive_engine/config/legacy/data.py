@@ -94,7 +94,7 @@ def _inline(revision: Revision) -> None:
     places = [*revision.matches("passes.*.@.*"), *revision.matches("evaluators.*.metrics.*.data_config")]
     for path in places:
         value = revision.value(path)
-        if not str(path[-1]).endswith("data_config") or not isinstance(value, dict):
+        if not str(path[-1]).endswith("data_config") or not isinstance(value, dict) or "search" in value:
             continue
         data = revision.value(("data_configs",))
         known = [each.get("name") for each in data if isinstance(each, dict)] if isinstance(data, list) else []

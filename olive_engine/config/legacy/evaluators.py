@@ -32,6 +32,29 @@ OLIVE_SUB_TYPES = {
 _WHY = "metrics measure a whole model as it will be used"
 
 
+def _metrics_at_the_top(revision: Revision) -> None:
+    """Metrics described once at the top, and named in evaluators."""
+    described = revision.value(("metrics",))
+    if not isinstance(described, list):
+        return
+    by_name = {each.get("name"): each for each in described if isinstance(each, dict)}
+    revision.note(("metrics",), "metrics are described in the evaluators that use them")
+    for path in revision.matches(f"{_EACH}.metrics.*"):
+        name = revision.value(path)
+        if isinstance(name, str) and name in by_name:
+            revision.put(path, by_name[name], path)
+    revision.remove(("metrics",))
+
+
+def _empty(revision: Revision) -> None:
+    """An evaluator of nothing measures nothing."""
+    for name in revision.members(("evaluators",)):
+        if revision.value(("evaluators", name)) == {}:
+            revision.note(("evaluators", name), "it has no metrics, so it measures nothing")
+            revision.put(("evaluators", name), {"metrics": []})
+            revision.lacks.setdefault(("evaluators", name), [])
+
+
 def _metrics_as_list(revision: Revision) -> None:
     """A lone metric, and metrics by name."""
     for path in revision.matches(f"{_EACH}.metrics"):
@@ -137,6 +160,8 @@ def _reasons(revision: Revision, metric: ConfigPath) -> Iterator[str]:
 EVALUATORS: tuple[Rule, ...] = (
     Lifted(f"{_EACH}.config", "what `config` holds stands beside it"),
     Rewritten(_metrics_as_list),
+    Rewritten(_metrics_at_the_top),
+    Rewritten(_empty),
     Lifted(f"{_METRIC}.config", "what `config` holds stands beside it"),
     Rewritten(_sub_types),
     Rewritten(_perplexity),

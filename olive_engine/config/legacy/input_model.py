@@ -137,6 +137,7 @@ INPUT_MODEL: tuple[Rule, ...] = (
         Dropped(f"input_model.{name}", why)
         for name, why in {
             **dict.fromkeys(("io_config", "dummy_inputs_func", "model_script", "script_dir"), _EXPORT),
+            **dict.fromkeys(("custom_task_class_name", "custom_task_class_module"), _NOT_NEEDED["model_class"]),
             "generative": "a model that writes text is meant",
             "model_attributes": "what is known of a model is read from its own files",
             "model_storage_kind": "the path tells it",

@@ -6,6 +6,7 @@ from pydantic import JsonValue
 
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Refused, Rewritten, Rule, Valued, type_of
+from olive_engine.config.legacy.search import VALUES
 from olive_engine.errors import ConfigPath
 
 _EACH = "passes.*.@"
@@ -146,6 +147,7 @@ PASSES: tuple[Rule, ...] = (
     Lifted(f"{_EACH}.params", "what `params` holds stands beside `type`"),
     Dropped(f"{_EACH}.clean_run_cache", "not needed: a step is keyed by everything that it depends on"),
     Dropped(f"{_EACH}.output_name", "not needed: what is written into `output_dir` is called after its pass"),
+    *VALUES,
     Dropped(f"{_EACH}.disable_search", "an option is searched only where a search is written for it"),
     # Fine-tuning.
     Moved(f"{_EACH}.lora_r", f"{_EACH}.r", "`lora_r` is called `r`"),
@@ -166,6 +168,7 @@ PASSES: tuple[Rule, ...] = (
     Valued(f"{_ARGS}.optim", {"adamw_hf": "adamw_torch"}, "`{old}` is called `{new}`"),
     Moved(f"{_ARGS}.tf32", f"{_EACH}.allow_tf32", "`tf32` is the pass's own `allow_tf32`", _TRAINED),
     *(Dropped(f"{_EACH}.{name}", _EXTERNAL, types=("modelbuilder",)) for name in _EXTERNAL_DATA),
+    Dropped(f"{_EACH}.extra_options.filename", "the graph is called model.onnx", types=("modelbuilder",)),
     Rewritten(_unavailable),
     Dropped(f"{_ARGS}.output_dir", _OUTSIDE),
     Dropped(f"{_ARGS}.overwrite_output_dir", _OUTSIDE),

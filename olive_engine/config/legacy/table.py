@@ -14,6 +14,7 @@ from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, 
 from olive_engine.config.legacy.search import SEARCH
 from olive_engine.config.legacy.systems import CLIENTS, SYSTEMS
 
+_SHARED_CACHE = "a cache that machines share is not available yet: results are kept in `cache_dir`"
 _OWN_CACHE = "not needed: a step is keyed by everything that it depends on, so nothing stale is ever taken"
 
 
@@ -39,6 +40,10 @@ def _unavailable(revision: Revision) -> None:
     elif revision.has(path):
         revision.note(path, "not needed: the passes are named")
     revision.remove(path)
+    if revision.value(("builds",)):
+        revision.lack(("builds",), "several builds of one model's parts are not available yet", "builds")
+    for name in ("builds", "max_concurrent_builds", "component_assembly"):
+        revision.remove((name,))
 
 
 def _nulls(revision: Revision) -> None:
@@ -69,6 +74,8 @@ TOP: tuple[Rule, ...] = (
     Rewritten(_unavailable),
     Dropped("verbose", "`--log-level debug` shows everything"),
     Dropped("evaluation_only", "a workflow without passes evaluates its input model", (False, None)),
+    Dropped("enable_shared_cache", _SHARED_CACHE),
+    Dropped("cache_config", _SHARED_CACHE),
     Dropped("no_artifacts", "only final models are written to `output_dir`; everything else stays in the cache"),
 )
 

@@ -16,6 +16,7 @@ from olive_engine.options import DataRef, OptionsClass, marked
 
 def revise_whole(revision: Revision) -> None:
     """Apply all of them."""
+    _type_of_the_model(revision)
     _training_config(revision)
     _only_data_config(revision)
     _data_of_the_model(revision)
@@ -23,6 +24,16 @@ def revise_whole(revision: Revision) -> None:
     _execution_providers(revision)
     _data_root(revision)
     _azureml_client(revision)
+
+
+def _type_of_the_model(revision: Revision) -> None:
+    """A model with a path and without a type is a Hugging Face model, or an ONNX file."""
+    path, location = ("input_model", "type"), revision.value(("input_model", "model_path"))
+    keys = revision.members(("input_model",))
+    if isinstance(location, str) and "type" not in keys and not get_close_matches("type", keys, cutoff=0.7):
+        kind = "OnnxModel" if location.lower().endswith(".onnx") else "HfModel"
+        revision.note(("input_model",), f"without a `type` it is an {kind}")
+        revision.put(path, kind, ("input_model",))
 
 
 def _training_config(revision: Revision) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
-from olive_engine.options import Options, Packable
+from olive_engine.options import Options, Packable, SearchDefault
 
 Schedule = Literal[
     "linear",
@@ -43,12 +43,16 @@ OF_BITSANDBYTES = ("_8bit", "_32bit")
 class TrainingArgs(Options):
     """How the adapters are trained. Names and meanings are those of transformers' TrainingArguments."""
 
-    per_device_train_batch_size: Annotated[int, Packable()] = Field(8, gt=0, description="Rows in one forward pass.")
+    per_device_train_batch_size: Annotated[int, Packable(), SearchDefault((4, 8, 16))] = Field(
+        8, gt=0, description="Rows in one forward pass."
+    )
     per_device_eval_batch_size: int = Field(8, gt=0, description="Rows in one forward pass of an evaluation.")
     gradient_accumulation_steps: Annotated[int, Packable()] = Field(
         1, gt=0, description="Forward passes whose gradients make one optimizer step."
     )
-    learning_rate: Annotated[float, Packable()] = Field(2e-4, gt=0, description="The highest learning rate.")
+    learning_rate: Annotated[float, Packable(), SearchDefault(low=1e-5, high=1e-3, log=True)] = Field(
+        2e-4, gt=0, description="The highest learning rate."
+    )
     lr_scheduler_type: Annotated[Schedule, Packable()] = Field(
         "linear", description="How the learning rate falls over the steps after the warm-up."
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from olive_engine.options import DataRef, Options, Packable
+from olive_engine.options import DataRef, Options, Packable, SearchDefault
 from olive_passes.finetune.arguments import TrainingArgs
 
 HELD_OUT = 0.1
@@ -16,20 +16,24 @@ HELD_OUT = 0.1
 class LoRAConfig(Options):
     """A low-rank adapter and how it is trained."""
 
-    r: Annotated[int, Packable()] = Field(64, gt=0, description="Rank of the adapters.")
-    alpha: Annotated[float, Packable()] = Field(
+    r: Annotated[int, Packable(), SearchDefault((16, 32, 64))] = Field(64, gt=0, description="Rank of the adapters.")
+    alpha: Annotated[float, Packable(), SearchDefault((8, 16, 32))] = Field(
         16.0, gt=0, description="Scale of the adapters: their output is multiplied by alpha / r."
     )
-    lora_dropout: Annotated[float, Packable()] = Field(
+    lora_dropout: Annotated[float, Packable(), SearchDefault((0.0, 0.05, 0.1))] = Field(
         0.05, ge=0, lt=1, description="Share of an adapter's inputs that are dropped in training."
     )
     target_modules: list[str] | None = Field(
         None,
         min_length=1,
         description="Modules that get an adapter, by the end of their names; none: all linear layers but the head.",
+        examples=[["q_proj", "k_proj", "v_proj", "o_proj"]],
     )
     modules_to_save: list[str] | None = Field(
-        None, min_length=1, description="Modules trained in full beside the adapters and saved with them."
+        None,
+        min_length=1,
+        description="Modules trained in full beside the adapters and saved with them.",
+        examples=[["lm_head"]],
     )
     bias: Literal["none", "all", "lora_only"] = Field(
         "none", description="Which bias vectors of the base are trained too and saved with the adapter."

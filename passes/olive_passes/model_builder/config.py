@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from olive_engine.options import Options
+from olive_engine.options import Options, SearchDefault
 from olive_passes.model_builder.extra_options import objection
 
 Precision = Literal["fp32", "fp16", "int8", "int4"]
@@ -46,7 +46,7 @@ class ModelBuilderConfig(Options):
         description="How weights are stored. The default changes no number of the model; int4 is an eighth of its "
         "size, int8 a fourth, fp16 half of it.",
     )
-    int4_block_size: Literal[16, 32, 64, 128, 256] | None = Field(
+    int4_block_size: Annotated[Literal[16, 32, 64, 128, 256] | None, SearchDefault((16, 32, 64, 128))] = Field(
         None, description="Weights that share one scale; smaller is more exact and larger on disk. Default: 32."
     )
     int4_accuracy_level: int | None = Field(
@@ -63,14 +63,16 @@ class ModelBuilderConfig(Options):
         description="How weights are rounded: default and rtn to the nearest, k_quant by searching scales; _last keeps "
         "the head in int8, _mixed the most sensitive layers too, _linear the linear-attention layers.",
     )
-    int4_is_symmetric: bool | None = Field(
+    int4_is_symmetric: Annotated[bool | None, SearchDefault((True, False))] = Field(
         None, description="Without zero points: smaller and faster, a little less exact. Default: true."
     )
     int4_op_types_to_quantize: tuple[Literal["MatMul", "Gather"], ...] | None = Field(
         None, description="Which operators' weights to quantize; Gather is the embedding. Default: MatMul."
     )
     int4_nodes_to_exclude: tuple[str, ...] | None = Field(
-        None, description="Names of ONNX nodes that stay as they are, e.g. /lm_head/MatMul."
+        None,
+        description="Names of ONNX nodes that stay as they are, e.g. /lm_head/MatMul.",
+        examples=[["/lm_head/MatMul"]],
     )
     use_qdq: bool = Field(
         default=False, description="int4 only: write plain dequantize and multiply nodes, not MatMulNBits."
