@@ -43,6 +43,19 @@ def readable(node: Schema, name: str = "", *, arm: bool = False) -> Schema:
     return made if arm else _with_reference(made)
 
 
+def searchable(node: Schema, searched: Schema) -> Schema:
+    """A schema of an option's value in whose place the values of a search may stand too."""
+    for key in ("anyOf", "oneOf"):
+        if arms := _list(node.get(key)):
+            return {**node, key: [*arms, searched]}
+    kinds = _kinds(node)
+    if not kinds or node.keys() & _COMPOUND or "object" in kinds:
+        told: Schema = {key: node[key] for key in ("title", "description", "default") if key in node}
+        return {**told, "anyOf": [{key: value for key, value in node.items() if key not in told}, searched]}
+    only: Schema = {key: searched[key] for key in ("properties", "required", "additionalProperties")}
+    return {**node, "type": [*kinds, "object"], **only}
+
+
 def mapping(value: JsonValue) -> Schema:
     """`value`, which is a mapping."""
     if not isinstance(value, dict):

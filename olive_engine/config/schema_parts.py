@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from pydantic import BaseModel, JsonValue, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from olive_engine.config.schema_nodes import Schema, mapping, readable, strings
+from olive_engine.config.keys import nested_options
+from olive_engine.config.schema_nodes import Schema, mapping, readable, searchable, strings
+from olive_engine.config.search.kinds import unsearchable
 from olive_engine.options import DataRef, Options, marked
 
 SCHEMA: TypeAdapter[Schema] = TypeAdapter(Schema)
 
+_SEARCH = "SearchedValues"
+_TOLD = ("title", "description")
 _PREFIX = "#/$defs/"
 
 
@@ -35,8 +39,10 @@ class Parts:
     """The definitions that a schema under construction refers to, made of pydantic models."""
 
     def __init__(self, models: Iterable[type[BaseModel]]) -> None:
-        refs, schema = models_json_schema([(each, "validation") for each in dict.fromkeys(models)])
+        every = dict.fromkeys(each for model in models for each in _with_groups(model))
+        refs, schema = models_json_schema([(each, "validation") for each in every])
         self._refs = {model: str(ref["$ref"]).removeprefix(_PREFIX) for (model, _), ref in refs.items()}
+        self._searchable: set[type[Options]] = set()
         definitions = SCHEMA.validate_python(schema.get("$defs", {}))
         self.definitions: Schema = {name: readable(mapping(node)) for name, node in definitions.items()}
 
@@ -48,6 +54,22 @@ class Parts:
                 found["required"] = [*strings(found.get("required")), name]
                 mapping(mapping(found["properties"])[name])["type"] = "string"
         return found
+
+    def searchable(self, options: type[Options], searched: type[Options]) -> None:
+        """Let the values of a search stand for every option that can be searched, at any depth."""
+        if options in self._searchable:
+            return
+        written = mapping(self.properties(searched)["search"])
+        self.definitions[_SEARCH] = {name: value for name, value in written.items() if name not in _TOLD}
+        told: Schema = {name: written[name] for name in _TOLD}
+        one = {**closed({"search": {**told, **ref(_SEARCH)}}, ["search"], str(written["description"]))}
+        self._searchable.add(options)
+        properties = mapping(mapping(self.definitions[self._refs[options]]).get("properties", {}))
+        for name, info in options.model_fields.items():
+            for group in nested_options(info.annotation):
+                self.searchable(group, searched)
+            if name in properties and not unsearchable(info):
+                properties[name] = searchable(mapping(properties[name]), one)
 
     def properties(self, model: type[BaseModel]) -> Schema:
         """A copy of the properties of a model's schema."""
@@ -101,6 +123,14 @@ def closed(properties: Schema, required: Sequence[str], description: str) -> Sch
 def ref(name: str) -> Schema:
     """A reference to a definition."""
     return {"$ref": f"{_PREFIX}{name}"}
+
+
+def _with_groups(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model, and the groups of options in it."""
+    yield model
+    for info in model.model_fields.values():
+        for group in nested_options(info.annotation):
+            yield from _with_groups(group)
 
 
 def _by_type(noun: str, choices: Sequence[Choice]) -> Schema:

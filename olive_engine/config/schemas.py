@@ -22,6 +22,8 @@ from olive_engine.config.keys import field_types, nested_options
 from olive_engine.config.parse import EDITOR_KEY
 from olive_engine.config.schema_nodes import Schema, mapping
 from olive_engine.config.schema_parts import SCHEMA, Choice, Parts, closed, ref, type_of
+from olive_engine.config.search.searched import Searched
+from olive_engine.config.search.strategy import SearchStrategy
 from olive_engine.config.workflow import (
     INPUT_MODEL,
     NAME,
@@ -45,7 +47,8 @@ _SECTIONS = {
     "systems": "Places to run, by name; without any, everything runs on this machine.",
     "evaluators": "What to measure, by name: each is a list of metrics.",
     "passes": "What is done to the model, in order: each name has one pass, or a list of alternatives.",
-    "search_strategy": "No search: it is not available yet.",
+    "search_strategy": "How values for searched options are chosen; false or left out: nothing is searched.",
+    "search_space": "Searched options, as `pass.option` or by a name that fits one option alone, and their values.",
     extends.KEY: "A workflow file that this one begins with, or several: what is written here counts over it.",
     EDITOR_KEY: "Where editors find this schema.",
 }
@@ -76,7 +79,8 @@ def workflow_schema() -> Schema:
         "systems": _by_name(ref("System")),
         "evaluators": _by_name(ref("Evaluator")),
         "passes": _by_name(slot, INPUT_MODEL),
-        "search_strategy": own.get("search_strategy", {"enum": [False, None]}),
+        "search_strategy": {"anyOf": [parts.ref(SearchStrategy), {"type": ["boolean", "null"]}]},
+        "search_space": {**mapping(own["search_space"]), "type": ["object", "null"]},
         extends.KEY: _EXTENDS,
         EDITOR_KEY: {"type": "string"},
     }
@@ -162,7 +166,16 @@ class _WireGenerator(GenerateJsonSchema):
 
 
 def _parts(*unlisted: type[AnyPass]) -> Parts:
-    models: list[type[BaseModel]] = [Workflow, EvaluatorConfig, PassEntry, SystemEntry, MetricEntry, SubMetric]
+    models: list[type[BaseModel]] = [
+        Workflow,
+        SearchStrategy,
+        Searched,
+        EvaluatorConfig,
+        PassEntry,
+        SystemEntry,
+        MetricEntry,
+        SubMetric,
+    ]
     models += _models().values()
     models += [cls.config_type for cls in (*registry.passes().values(), *unlisted)]
     models += [cls.config_type for cls in registry.systems().values()]
@@ -180,6 +193,7 @@ def _pass(parts: Parts, cls: type[AnyPass]) -> Choice:
     """A pass as it is written: its type, its options, and what may stand beside them."""
     beside = parts.properties(PassEntry)
     del beside["options"]
+    parts.searchable(cls.config_type, Searched)
     return parts.flat(f"pass.{cls.type}", cls.type, summary(cls), beside, cls.config_type)
 
 

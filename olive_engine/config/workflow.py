@@ -1,6 +1,6 @@
 """The workflow as a value: what one or more files come to. Plain frozen values; nothing to resolve later.
 
-Built in Python it is the same value: ``Workflow(input_model=…, passes={"lora": PassEntry(type="LoRA", options=…)})``.
+Built in Python it is the same value: ``Workflow(input_model=…, passes={"lora": PassEntry(type=…, options=…)})``.
 """
 
 from __future__ import annotations

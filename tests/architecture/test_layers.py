@@ -13,9 +13,11 @@ def test_the_engine_names_no_concrete_pass_or_system():
     from olive_engine import registry
 
     names = {f'"{name}"' for name in registry.passes()}
-    legacy = ROOT / "olive_engine" / "config" / "legacy"  # what Olive called things is its business
-    for path in (ROOT / "olive_engine").rglob("*.py"):
-        if legacy in path.parents:
+    engine = ROOT / "olive_engine"
+    # What Olive called things is the business of the one; what a first workflow is made of, of the other.
+    may = {*(engine / "config" / "legacy").iterdir(), engine / "cli" / "questions.py"}
+    for path in engine.rglob("*.py"):
+        if path in may:
             continue
         text = path.read_text()
         named = {name for name in names if name in text}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from olive_engine.config.diagnostics import render
-from olive_engine.config.draft import read
 from olive_engine.errors import InvalidWorkflow
+from olive_engine.reading import read_workflow
 
 FOLDER = Path(__file__).parent.parent / "bad_workflows"
 FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix in (".json", ".yaml"))
@@ -20,7 +20,7 @@ def plugins() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_defect(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(FOLDER)
-    draft = read([Path(name)])
+    draft = read_workflow([name])
     assert render(draft.problems, source=False) + "\n" == Path(f"{name}.expected").read_text()
     assert draft.workflow is None
     with pytest.raises(InvalidWorkflow) as caught:

@@ -193,11 +193,6 @@ def test_nothing_but_an_input_model_is_a_workflow() -> None:
         ),
         (("data_configs", 0, "name"), "a b", "data_configs[0].name: a name holds letters, digits, `_`, `.` and `-`"),
         (("base_dir",), "/", "base_dir: unknown key `base_dir`"),
-        (
-            ("search_space",),
-            {},
-            "search_space: search is not available yet; remove it, or write `search_strategy: false`",
-        ),
     ],
 )
 def test_one_wrong_value_is_one_sentence(path: tuple[str | int, ...], value: object, message: str) -> None:
@@ -224,7 +219,6 @@ def test_problems_of_all_sections_come_at_once_and_in_the_order_of_the_lines(tmp
         (("input_model", "model_path"), 5),
         (("evaluators", "e", "metrics", 0, "data_config"), 6),
         (("evaluators", "e", "metrics", 1, "name"), 6),
-        (("evaluators", "e", "metrics", 1, "data_config"), 6),
     ]
 
 

@@ -59,7 +59,6 @@ TOP = {
     ),
     "builds": ("{builds: {a: {pipeline: [b]}}, max_concurrent_builds: 1, component_assembly: {}}", "{}"),
     "workflow_host": ("workflow_host: here", "host: here"),
-    "nothing": ("{output_dir: null, cache_dir: here}", "cache_dir: here"),
     "auto_optimizer_config beside passes": (
         "{auto_optimizer_config: {precisions: [fp16]}, passes: {p: {type: LoRA}}}",
         "passes: {p: {type: LoRA}}",
@@ -91,6 +90,10 @@ MODEL = {
     "hf_config": (
         "{type: PyTorchModel, hf_config: {model_name: a/b, task: text-generation}}",
         "{type: HfModel, model_path: a/b, task: text-generation}",
+    ),
+    "model_name beside no path": (
+        "{type: PyTorchModel, model_path: null, hf_config: {model_name: a/b}}",
+        "{type: HfModel, model_path: a/b}",
     ),
     "model_name beside a path": (
         "{type: PyTorchModel, model_path: here, hf_config: {model_name: a/b}}",
@@ -125,7 +128,6 @@ MODEL = {
         "{type: HfModel, model_path: {type: azureml_datastore, datastore_url: 'azureml://datastores/d/paths/p'}}",
         "{type: HfModel, model_path: 'azureml://datastores/d/paths/p'}",
     ),
-    "nothing": ("{type: HfModel, model_path: a/b, task: null}", "{type: HfModel, model_path: a/b}"),
     "hf_from_pretrained_args": (
         "{type: HfModel, model_path: a/b, hf_config: {hf_from_pretrained_args: {revision: main}}}",
         "{type: HfModel, model_path: a/b, load_kwargs: {revision: main}}",
@@ -308,7 +310,17 @@ PASS = {
         "{type: LoRA, r: {search: {type: categorical, values: [1]}}}",
         "{type: LoRA, r: {search: {type: choice, values: [1]}}}",
     ),
-    "filename": ("{type: ModelBuilder, extra_options: {filename: a.onnx}}", "{type: ModelBuilder, extra_options: {}}"),
+    "filename": ("{type: ModelBuilder, extra_options: {filename: a.onnx}}", "{type: ModelBuilder}"),
+    "names without int4_": (
+        "{type: ModelBuilder, block_size: 32, accuracy_level: 4, algo_config: rtn, is_symmetric: true, "
+        "op_types_to_quantize: [MatMul, Gemm], nodes_to_exclude: [a]}",
+        "{type: ModelBuilder, int4_block_size: 32, int4_accuracy_level: 4, int4_algo_config: rtn, "
+        "int4_is_symmetric: true, int4_op_types_to_quantize: [MatMul], int4_nodes_to_exclude: [a]}",
+    ),
+    "extra options of the pass itself": (
+        "{type: ModelBuilder, extra_options: {int4_block_size: '128', is_symmetric: 'true', use_qdq: true, shared_embeddings: true, a: null}}",
+        "{type: ModelBuilder, int4_block_size: 128, int4_is_symmetric: true, use_qdq: true, extra_options: {shared_embeddings: true}}",
+    ),
     "of a run": (
         "{type: LoRA, clean_run_cache: true, output_name: x, disable_search: true, training_output_dir: y, "
         "use_ort_trainer: false}",
@@ -479,6 +491,10 @@ def test_every_rule_of_the_table_has_a_case() -> None:
 
 
 WHOLE = {
+    "nothing": (
+        "{output_dir: null, cache_dir: here, input_model: {type: HfModel, task: null}}",
+        "{cache_dir: here, input_model: {type: HfModel}}",
+    ),
     "a model without a type": (
         "input_model: {model_path: a.onnx}",
         "input_model: {model_path: a.onnx, type: OnnxModel}",

@@ -99,7 +99,8 @@ class Revision:
         node, there = find(self.root, old), find(self.root, new)
         if node is None or old == new:
             return
-        if there is None:
+        if there is None or there.value is None:
+            self.remove(new)
             self._do(Move(old, new))
         elif isinstance(node.value, Mapping) and isinstance(there.value, Mapping):
             for name in list(node.value):

@@ -16,7 +16,7 @@ _PICKLED = ("pytorch.entiremodel", "pytorch.statedict", "pytorch.torchscript", "
 def _hf_config(revision: Revision) -> None:
     """Without a path `model_name` is the path; with one it says only where the files once came from."""
     name = ("input_model", "hf_config", "model_name")
-    if revision.has(name) and revision.has((*_MODEL, "model_path")):
+    if revision.has(name) and revision.value((*_MODEL, "model_path")) is not None:
         revision.note(name, "`model_path` says where the model is; `model_name` is not needed beside it")
         revision.remove(name)
     elif revision.has(name):
@@ -97,17 +97,8 @@ _NOT_NEEDED = {
 }
 
 
-def _nulls(revision: Revision) -> None:
-    """An option of nothing is the default."""
-    for name in revision.members(_MODEL):
-        if revision.value((*_MODEL, name)) is None and name != "type":
-            revision.note((*_MODEL, name), "nothing (null) is the default")
-            revision.remove((*_MODEL, name))
-
-
 INPUT_MODEL: tuple[Rule, ...] = (
     Lifted("input_model.config", "what `config` holds stands beside `type`"),
-    Rewritten(_nulls),
     Moved(
         "input_model.hf_config.model_loading_args",
         "input_model.load_kwargs",

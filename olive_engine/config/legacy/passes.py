@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
+from olive_engine.config.legacy.builder import BUILDER
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Refused, Rewritten, Rule, Valued, type_of
 from olive_engine.config.legacy.search import VALUES
@@ -14,8 +15,6 @@ _ARGS = f"{_EACH}.training_args"
 _TRAINED = ("lora", "qlora", "loftq", "dora", "loha", "lokr")
 """The types of passes that train adapters, in lower case."""
 _QLORA_ONLY = ("quant_type", "compute_dtype")
-_EXTERNAL_DATA = ("save_as_external_data", "all_tensors_to_one_file", "external_data_name", "size_threshold")
-_EXTERNAL = "weights are always written into one file beside the graph"
 _ORT_TRAINER = "training is done in torch; ONNX Runtime's trainer is no more"
 _ONE_DEVICE = "a training runs on one device"
 _LOADER = "rows are tokens in memory already, and every row is trained on"
@@ -142,7 +141,6 @@ def _names_in(value: JsonValue) -> list[list[str]] | None:
 
 
 PASSES: tuple[Rule, ...] = (
-    Valued(f"{_EACH}.type", {"genaimodelexporter": "ModelBuilder"}, "`{old}` is called `{new}`"),
     Lifted(f"{_EACH}.config", "what `config` holds stands beside `type`"),
     Lifted(f"{_EACH}.params", "what `params` holds stands beside `type`"),
     Dropped(f"{_EACH}.clean_run_cache", "not needed: a step is keyed by everything that it depends on"),
@@ -167,8 +165,7 @@ PASSES: tuple[Rule, ...] = (
     Dropped(f"{_ARGS}.greater_is_better", "a lower loss is better", (False, None)),
     Valued(f"{_ARGS}.optim", {"adamw_hf": "adamw_torch"}, "`{old}` is called `{new}`"),
     Moved(f"{_ARGS}.tf32", f"{_EACH}.allow_tf32", "`tf32` is the pass's own `allow_tf32`", _TRAINED),
-    *(Dropped(f"{_EACH}.{name}", _EXTERNAL, types=("modelbuilder",)) for name in _EXTERNAL_DATA),
-    Dropped(f"{_EACH}.extra_options.filename", "the graph is called model.onnx", types=("modelbuilder",)),
+    *BUILDER,
     Rewritten(_unavailable),
     Dropped(f"{_ARGS}.output_dir", _OUTSIDE),
     Dropped(f"{_ARGS}.overwrite_output_dir", _OUTSIDE),

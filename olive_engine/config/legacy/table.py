@@ -46,19 +46,10 @@ def _unavailable(revision: Revision) -> None:
         revision.remove((name,))
 
 
-def _nulls(revision: Revision) -> None:
-    """A setting of nothing is the default."""
-    for name in revision.members(()):
-        if revision.value((name,)) is None and name not in ("input_model", "search_strategy"):
-            revision.note((name,), "nothing (null) is the default")
-            revision.remove((name,))
-
-
 TOP: tuple[Rule, ...] = (
     Moved("model", "input_model", "`model` is called `input_model`"),
     Lifted("engine", "what `engine` holds stands at the top"),
     Lifted("workflow_config", "what `workflow_config` holds stands at the top"),
-    Rewritten(_nulls),
     Moved("workflow_host", "host", "`workflow_host` is called `host`"),
     Dropped("clean_cache", _OWN_CACHE),
     Dropped("clean_run_cache", _OWN_CACHE),

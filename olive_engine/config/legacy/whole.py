@@ -16,6 +16,7 @@ from olive_engine.options import DataRef, OptionsClass, marked
 
 def revise_whole(revision: Revision) -> None:
     """Apply all of them."""
+    _nulls(revision)
     _type_of_the_model(revision)
     _training_config(revision)
     _only_data_config(revision)
@@ -24,6 +25,15 @@ def revise_whole(revision: Revision) -> None:
     _execution_providers(revision)
     _data_root(revision)
     _azureml_client(revision)
+
+
+def _nulls(revision: Revision) -> None:
+    """A setting of nothing is the default; not before the merge, for it may be what a later file says of another."""
+    for section, kept in (((), ("input_model", "search_strategy")), (("input_model",), ("type",))):
+        for name in revision.members(section):
+            if revision.value((*section, name)) is None and name not in kept:
+                revision.note((*section, name), "nothing (null) is the default")
+                revision.remove((*section, name))
 
 
 def _type_of_the_model(revision: Revision) -> None:
