@@ -15,6 +15,7 @@ from olive_engine.cli.workflow import Choice, read_draft, workflow_options
 
 if TYPE_CHECKING:
     from olive_engine.config.draft import Draft
+    from olive_engine.config.workflow import Workflow
     from olive_engine.errors import Problem
 
 
@@ -45,13 +46,25 @@ def show_plan(draft: Draft, *, show_all: bool = False) -> None:
     if doubts:
         warn(render(doubts))
     steps = api.planned_steps(plan)
+    searched = _searched(workflow)
     if session().json:
         rows = [{**fields_to_json(step), "key": plan.steps[step.step].key} for step in steps]
         amounts = {"run": len(plan.to_run), "reuse": len(steps) - len(plan.to_run)}
-        write_json({"steps": rows, **amounts, "warnings": to_json(doubts)})
+        write_json({"steps": rows, **amounts, "search": list(searched), "warnings": to_json(doubts)})
     else:
         click.secho(plan_heading(steps), bold=True)
         show(plan_table(steps, len(steps) if show_all else MOST_LINES), sys.stdout)
+        for line in searched:
+            click.echo(line)
+
+
+def _searched(workflow: Workflow) -> Sequence[str]:
+    """What would be tried, of which the plan shows one trial."""
+    if workflow.search_strategy is None or not (workflow.search_space or workflow.alternatives):
+        return ()
+    from olive_engine.config.search.describe import describe_search
+
+    return describe_search(workflow.search_strategy, workflow.search_space, workflow.alternatives)
 
 
 def located(draft: Draft, problems: Sequence[Problem]) -> tuple[Problem, ...]:
