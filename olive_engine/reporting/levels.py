@@ -9,33 +9,6 @@
 
 from __future__ import annotations
 
-from olive_engine.reporting.events import (
-    PlanMade,
-    RunEvent,
-    RunFinished,
-    StepFailed,
-    StepFinished,
-    StepLog,
-    StepProgress,
-    StepSkipped,
-    StepStarted,
-    StepWaiting,
-    Warned,
-)
-
 DEBUG, INFO, WARNING, ERROR, CRITICAL = range(5)
 LEVELS = {"debug": DEBUG, "info": INFO, "warning": WARNING, "error": ERROR, "critical": CRITICAL}
 """The names that steps and ``--log-level`` use for the levels."""
-
-
-def shows(level: int, event: RunEvent) -> bool:
-    """Whether an event is shown at that level."""
-    match event:
-        case PlanMade() | StepStarted() | StepProgress() | StepWaiting() | StepFinished():
-            return level <= INFO
-        case Warned() | StepSkipped() | RunFinished():
-            return level <= WARNING
-        case StepLog():
-            return level < CRITICAL and level <= LEVELS.get(event.level, INFO)
-        case StepFailed():
-            return level <= ERROR

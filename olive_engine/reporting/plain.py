@@ -20,12 +20,13 @@ from olive_engine.reporting.events import (
     StepWaiting,
     Warned,
 )
-from olive_engine.reporting.levels import DEBUG, INFO, shows
+from olive_engine.reporting.levels import DEBUG, INFO
 from olive_engine.reporting.plan import MOST_LINES, plan_heading, plan_table
 from olive_engine.reporting.progress import RunningStep
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.reporting.summary import summary
 from olive_engine.reporting.tables import lines
+from olive_engine.reporting.visibility import shows
 
 SHORTEST_GAP = 10.0
 """Seconds between two progress lines of a step, in its first minutes; later a tenth of the time it has run."""

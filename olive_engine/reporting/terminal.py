@@ -25,13 +25,14 @@ from olive_engine.reporting.events import (
     StepWaiting,
     Warned,
 )
-from olive_engine.reporting.levels import DEBUG, INFO, shows
+from olive_engine.reporting.levels import DEBUG, INFO
 from olive_engine.reporting.live import RunningView, shortened
 from olive_engine.reporting.plan import MOST_LINES, plan_heading, plan_table
 from olive_engine.reporting.progress import RunningStep
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.reporting.summary import summary
 from olive_engine.reporting.tables import draw, terminal
+from olive_engine.reporting.visibility import shows
 
 _MARK = {"done": ("✓", "green"), "reused": ("✓", "dim"), "failed": ("✗", "bold red"), "skipped": ("-", "dim")}
 _LOG_STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
