@@ -45,6 +45,8 @@ NOT_STRUCTURAL = {
     "search_sequential_without_end.yaml": "two options that do not go together",
     "search_without_end.yaml": "two options that do not go together",
     "input_and_inputs.yaml": "two options that do not go together",
+    "values_that_do_not_agree.yaml": "two options that do not go together",
+    "name_of_an_evaluator_misspelt.yaml": "a reference",
     "unknown_data_config.yaml": "a reference",
     "unknown_evaluator.yaml": "a reference",
     "unknown_host.yaml": "a reference",

@@ -145,7 +145,7 @@ def test_nothing_but_an_input_model_is_a_workflow() -> None:
         (
             ("passes", "tune", "alpha"),
             1e6,
-            "passes.tune: alpha must be at most 1000 times r, found 1000000.0 and 8",
+            "passes.tune.alpha: alpha must be at most 1000 times r, found 1000000.0 and 8",
         ),
         (
             ("passes", "tune", "train_data"),

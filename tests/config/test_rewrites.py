@@ -311,6 +311,10 @@ PASS = {
         "{type: LoRA, r: {search: {type: choice, values: [1]}}}",
     ),
     "filename": ("{type: ModelBuilder, extra_options: {filename: a.onnx}}", "{type: ModelBuilder}"),
+    "paged": (
+        "{type: ModelBuilder, extra_options: {use_paged_attention: true, num_blocks: 4, quant_mode: default}}",
+        "{type: ModelBuilder}",
+    ),
     "names without int4_": (
         "{type: ModelBuilder, block_size: 32, accuracy_level: 4, algo_config: rtn, is_symmetric: true, "
         "op_types_to_quantize: [MatMul, Gemm], nodes_to_exclude: [a]}",
@@ -498,6 +502,10 @@ WHOLE = {
     "a model without a type": (
         "input_model: {model_path: a.onnx}",
         "input_model: {model_path: a.onnx, type: OnnxModel}",
+    ),
+    "the only evaluator": (
+        "evaluators: {e: {metrics: [{name: a, type: latency}]}}",
+        "{evaluators: {e: {metrics: [{name: a, type: latency}]}}, evaluator: e}",
     ),
     "training_config": (
         "{passes: {a: {type: LoRA, training_args: {seed: 1}}, b: {type: MergeAdapterWeights}}, training_config: {seed: 2, bf16: true}}",

@@ -23,7 +23,7 @@ def data(load, **options) -> DataConfig:
 
 
 def found(folder: Path, load, **options) -> list[str]:
-    return [f"{problem.severity}: {problem}" for problem in check(data(load, **options), folder)]
+    return [f"{problem.severity}: {problem}" for problem in check(data(load, **options), folder).problems]
 
 
 def test_nothing_to_say(tmp_path):
@@ -46,9 +46,23 @@ def test_an_unknown_column_names_those_there_are(tmp_path):
     ]
 
 
-def test_a_column_that_only_some_rows_have_is_there(tmp_path):
-    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n' * 500 + '{"a": 1, "late": 2}\n')
-    assert found(tmp_path, {"data_files": "rows.jsonl"}, text_template="{a} {late}") == []
+def test_rows_that_lack_a_value_are_counted_and_the_first_is_named(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n' * 500 + '{"a": 1, "late": 2}\n{"a": null, "late": 2}\n')
+    path, place = tmp_path / "rows.jsonl", "pre_process_data_config.text_template"
+    assert found(tmp_path, {"data_files": "rows.jsonl"}, text_template="{a} {late}") == [
+        f"warning: {place}: {path}: row 502 has no 'a'; such rows are left out",
+        f"warning: {place}: {path}: row 1 has no 'late', and 499 more rows have none; such rows are left out",
+    ]
+
+
+@pytest.mark.parametrize(("mark", "shown"), [(";", "';'"), ("\t", r"'\t'"), ("|", "'|'")])
+def test_columns_that_no_commas_separate(tmp_path, mark, shown):
+    (tmp_path / "rows.csv").write_text(f"phrase{mark}tone\nwell, done{mark}joy\n")
+    header = repr(f"phrase{mark}tone")
+    assert found(tmp_path, {"data_files": "rows.csv"}, text_template="{phrase} {tone}") == [
+        f"error: load_dataset_config.data_files: {tmp_path / 'rows.csv'}:1: expected columns separated by commas, "
+        f"found {header}; save the file with `,` for {shown}"
+    ]
 
 
 def test_only_the_beginning_of_a_large_file_is_read(tmp_path, monkeypatch):
@@ -108,7 +122,7 @@ def test_splits_that_are_not_used_are_not_looked_at(tmp_path):
 def test_bad_files_say_where(tmp_path, name, content, message):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    (problem,) = check(data({"data_files": name}, text_template="{a}"), tmp_path)
+    (problem,) = check(data({"data_files": name}, text_template="{a}"), tmp_path).problems
     assert problem.path == ("load_dataset_config", "data_files")
     assert problem.what.startswith(message.format(path=path))
 

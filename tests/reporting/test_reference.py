@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from olive_engine.options import Options, Packable
-from olive_engine.reporting.reference import Option, Reference, document, options_of, show_reference
+from olive_engine.config.docstrings import document
+from olive_engine.options import DataRef, Options, Packable
+from olive_engine.reporting.reference import Group, Option, Reference, options_of, show_groups, show_reference
 
 
 class Inner(Options):
@@ -70,3 +71,45 @@ def test_show_reference() -> None:
         "Thing\nDo a thing.\n\nA paragraph of two lines.\n\n    kept as it is\n\nTakes A, gives B.\n\nOptions:\n"
         "  r  int > 0, default 16\n      Rank.\n  path  str, must be given\n      Where.\n"
     )
+
+
+def test_data_that_must_be_named_has_no_default() -> None:
+    class Trained(Options):
+        train_data_config: Annotated[str | None, DataRef(required=True)] = Field(None, description="Rows.")
+        eval_data_config: Annotated[str | None, DataRef()] = Field(None, description="Others.")
+
+    assert list(options_of(Trained)) == [
+        Option("train_data_config", "name of a data config", "", "Rows."),
+        Option("eval_data_config", "name of a data config", "null", "Others."),
+    ]
+
+
+def test_numbers_as_people_write_them() -> None:
+    class Numbers(Options):
+        seed: int = Field(65536, lt=2**32, description="…")
+        steps: int = Field(1_000_000, ge=-(2**31), description="…")
+        rate: float = Field(2e-4, lt=1e20, description="…")
+        whole: float = Field(16.0, description="…")
+
+    shown = [(option.type, option.default, option.value) for option in options_of(Numbers)]
+    assert shown == [
+        ("int < 2**32", "2**16", 65536),
+        ("int >= -2147483648", "1000000", 1_000_000),
+        ("float < 1e+20", "0.0002", 2e-4),
+        ("float", "16", 16.0),
+    ]
+
+
+def test_an_example_stands_before_the_options() -> None:
+    stream = io.StringIO()
+    options = [Option("r", "int", "1", "Rank.")]
+    show_reference(Reference("Thing", "Does it.", (), options, example="a:\n  b: 1\n"), stream)
+    assert stream.getvalue() == (
+        "Thing\nDoes it.\n\nIn a workflow:\n  a:\n    b: 1\n\nOptions:\n  r  int, default 1\n      Rank.\n"
+    )
+
+
+def test_groups_stand_below_each_other() -> None:
+    stream = io.StringIO()
+    show_groups([Group("A -> B", [("One", "First."), ("Longer", "Second.")]), Group("", [("x", "y")])], "foot", stream)
+    assert stream.getvalue() == "A -> B\n  One     First.\n  Longer  Second.\n  x       y\nfoot\n"

@@ -47,7 +47,7 @@ def test_the_plain_reporter_takes_every_event(script, clock) -> None:
 def test_every_event_is_one_json_line_with_all_its_fields(script, clock) -> None:
     stream = io.StringIO()
     reporter = JsonLines(stream)
-    script = [*script(clock), events.RunFinished(1, 0, 0, 2.5, Path("output"))]
+    script = [*script(clock), events.Warned("cache_dir: little room"), events.RunFinished(1, 0, 0, 2.5, Path("output"))]
     for event in script:
         reporter.on_event(event)
     lines = stream.getvalue().splitlines()
@@ -55,10 +55,10 @@ def test_every_event_is_one_json_line_with_all_its_fields(script, clock) -> None
     for line, event in zip(lines, script, strict=True):
         assert json.loads(line).keys() == {"event", *(field.name for field in dataclasses.fields(event))}
     assert {json.loads(line)["event"] for line in lines} == {
-        "plan_made", "step_started", "step_progress", "step_log", "step_waiting",
+        "plan_made", "warned", "step_started", "step_progress", "step_log", "step_waiting",
         "step_finished", "step_failed", "step_skipped", "run_finished",
     }  # fmt: skip
-    assert len(typing.get_args(events.RunEvent)) == 9
+    assert len(typing.get_args(events.RunEvent)) == 10
     assert json.loads(lines[-1]) == {
         "event": "run_finished", "executed": 1, "reused": 0, "failed": 0, "seconds": 2.5, "output_dir": "output",
     }  # fmt: skip

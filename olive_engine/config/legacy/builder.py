@@ -15,6 +15,11 @@ _RENAMED = ("block_size", "accuracy_level", "algo_config", "is_symmetric", "op_t
 _OWN = ("enable_cuda_graph", "exclude_embeds", "exclude_lm_head", "include_hidden_states", "use_qdq")
 _EXTERNAL_DATA = ("save_as_external_data", "all_tensors_to_one_file", "external_data_name", "size_threshold")
 _EXTERNAL = "weights are always written into one file beside the graph"
+_PAGED = (
+    *("aux_hidden_state_layers", "gpu_utilization_factor", "kv_cache_quant_scheme", "kv_cache_rotation"),
+    *("kv_cache_scale_file", "max_batch_size", "max_draft_tokens", "max_scheduled_tokens", "num_blocks"),
+    "state_update_capacity",
+)
 _BUILDER_MAKES = ("MatMul", "Gather")
 """Operators with weights in the graphs that the builder makes."""
 
@@ -47,6 +52,16 @@ def _plain(text: str) -> JsonValue:
         return text
 
 
+def _paged(revision: Revision) -> None:
+    """Options of a paged engine, whose models cannot be verified here."""
+    for path in revision.matches(f"{_EACH}.extra_options.*"):
+        name = str(path[-1])
+        if type_of(revision, path) in _TYPE and ("paged" in name or name in _PAGED):
+            if revision.value(path) not in (False, None):
+                revision.lack(path, f"`{name}` is for a paged engine, which is not available yet", str(path[1]))
+            revision.remove(path)
+
+
 def _operators(revision: Revision) -> None:
     """Operators that the builder's graphs do not have."""
     for path in reversed(revision.matches(f"{_EACH}.int4_op_types_to_quantize.*")):
@@ -64,6 +79,8 @@ BUILDER: tuple[Rule, ...] = (
     ),
     *(Dropped(f"{_EACH}.{name}", _EXTERNAL, types=_TYPE) for name in _EXTERNAL_DATA),
     Dropped(f"{_EACH}.extra_options.filename", "the graph is called model.onnx", types=_TYPE),
+    Dropped(f"{_EACH}.extra_options.quant_mode", "the default is meant", ("default",), types=_TYPE),
+    Rewritten(_paged),
     Rewritten(_own_options),
     Rewritten(_operators),
 )

@@ -18,6 +18,7 @@ def revise_whole(revision: Revision) -> None:
     """Apply all of them."""
     _nulls(revision)
     _type_of_the_model(revision)
+    _only_evaluator(revision)
     _training_config(revision)
     _only_data_config(revision)
     _data_of_the_model(revision)
@@ -44,6 +45,14 @@ def _type_of_the_model(revision: Revision) -> None:
         kind = "OnnxModel" if location.lower().endswith(".onnx") else "HfModel"
         revision.note(("input_model",), f"without a `type` it is an {kind}")
         revision.put(path, kind, ("input_model",))
+
+
+def _only_evaluator(revision: Revision) -> None:
+    """Without passes, the only evaluator can be there for the input model alone."""
+    names = revision.members(("evaluators",))
+    if len(names) == 1 and not revision.members(("passes",)) and revision.value(("evaluator",)) is None:
+        revision.note(("evaluators", names[0]), "without passes, it judges the input model")
+        revision.put(("evaluator",), names[0], ("evaluators", names[0]))
 
 
 def _training_config(revision: Revision) -> None:
