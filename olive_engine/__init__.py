@@ -1,4 +1,9 @@
-"""olive-engine: a declarative pass-graph workflow engine for fine-tuning and optimizing small language models."""
+"""olive-engine: a declarative pass-graph workflow engine for fine-tuning and optimizing small language models.
+
+`Workflow` and the values in it say what to do, `load_workflow` reads them from a file; `check`, `plan`, `why` and `run`
+do what the commands of those names do. The options of passes, metrics and systems come from where these do, for
+instance ``from olive_passes.finetune import LoRAConfig``.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +12,144 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from olive_engine.api import RunResult, StepResult, load_workflow, plan, run, why
-    from olive_engine.config.workflow import Workflow
+    from olive_engine.api import FinalModel, RunResult, StepResult, check, plan, run, why
+    from olive_engine.config.data import DataConfig, DataLoaderConfig, LoadDatasetConfig, PreProcessConfig
+    from olive_engine.config.search.strategy import SearchStrategy
+    from olive_engine.config.search.values import Case, Choice, Conditional, FloatRange, IntRange
+    from olive_engine.config.workflow import (
+        EvaluatorConfig,
+        Goal,
+        HfModelConfig,
+        MetricEntry,
+        OnnxModelConfig,
+        PassEntry,
+        SubMetric,
+        SystemEntry,
+        Workflow,
+    )
+    from olive_engine.errors import (
+        Interrupted,
+        InvalidWorkflow,
+        PassFailed,
+        Problem,
+        StoreCorrupt,
+        SystemUnavailable,
+        WorkflowError,
+    )
+    from olive_engine.models import HfAdapterModel, HfModel, OnnxModel
+    from olive_engine.planner import Plan
+    from olive_engine.reading import load_workflow
+    from olive_engine.reporting.console import console
+    from olive_engine.reporting.events import (
+        PlanMade,
+        PlannedStep,
+        RunEvent,
+        RunFinished,
+        StepFailed,
+        StepFinished,
+        StepLog,
+        StepProgress,
+        StepSkipped,
+        StepStarted,
+        StepWaiting,
+        Warned,
+    )
+    from olive_engine.reporting.reporter import Reporter
+    from olive_engine.writing import save_workflow
 
 _HOMES = {
-    "RunResult": "olive_engine.api",
-    "StepResult": "olive_engine.api",
-    "Workflow": "olive_engine.config.workflow",
-    "load_workflow": "olive_engine.api",
-    "plan": "olive_engine.api",
-    "run": "olive_engine.api",
-    "why": "olive_engine.api",
+    "olive_engine.api": ("FinalModel", "RunResult", "StepResult", "check", "plan", "run", "why"),
+    "olive_engine.config.data": ("DataConfig", "DataLoaderConfig", "LoadDatasetConfig", "PreProcessConfig"),
+    "olive_engine.config.search.strategy": ("SearchStrategy",),
+    "olive_engine.config.search.values": ("Case", "Choice", "Conditional", "FloatRange", "IntRange"),
+    "olive_engine.config.workflow": (
+        *("EvaluatorConfig", "Goal", "HfModelConfig", "MetricEntry", "OnnxModelConfig", "PassEntry"),
+        *("SubMetric", "SystemEntry", "Workflow"),
+    ),
+    "olive_engine.errors": (
+        *("Interrupted", "InvalidWorkflow", "PassFailed", "Problem", "StoreCorrupt", "SystemUnavailable"),
+        "WorkflowError",
+    ),
+    "olive_engine.models": ("HfAdapterModel", "HfModel", "OnnxModel"),
+    "olive_engine.planner": ("Plan",),
+    "olive_engine.reading": ("load_workflow",),
+    "olive_engine.reporting.console": ("console",),
+    "olive_engine.reporting.events": (
+        *("PlanMade", "PlannedStep", "RunEvent", "RunFinished", "StepFailed", "StepFinished", "StepLog"),
+        *("StepProgress", "StepSkipped", "StepStarted", "StepWaiting", "Warned"),
+    ),
+    "olive_engine.reporting.reporter": ("Reporter",),
+    "olive_engine.writing": ("save_workflow",),
 }
 
-__all__ = ["RunResult", "StepResult", "Workflow", "__version__", "load_workflow", "plan", "run", "why"]
+__all__ = [
+    "Case",
+    "Choice",
+    "Conditional",
+    "DataConfig",
+    "DataLoaderConfig",
+    "EvaluatorConfig",
+    "FinalModel",
+    "FloatRange",
+    "Goal",
+    "HfAdapterModel",
+    "HfModel",
+    "HfModelConfig",
+    "IntRange",
+    "Interrupted",
+    "InvalidWorkflow",
+    "LoadDatasetConfig",
+    "MetricEntry",
+    "OnnxModel",
+    "OnnxModelConfig",
+    "PassEntry",
+    "PassFailed",
+    "Plan",
+    "PlanMade",
+    "PlannedStep",
+    "PreProcessConfig",
+    "Problem",
+    "Reporter",
+    "RunEvent",
+    "RunFinished",
+    "RunResult",
+    "SearchStrategy",
+    "StepFailed",
+    "StepFinished",
+    "StepLog",
+    "StepProgress",
+    "StepResult",
+    "StepSkipped",
+    "StepStarted",
+    "StepWaiting",
+    "StoreCorrupt",
+    "SubMetric",
+    "SystemEntry",
+    "SystemUnavailable",
+    "Warned",
+    "Workflow",
+    "WorkflowError",
+    "__version__",
+    "check",
+    "console",
+    "load_workflow",
+    "plan",
+    "run",
+    "save_workflow",
+    "why",
+]
 
 
 def __getattr__(name: str) -> object:
     """Import what is exported when it is first used: a worker or `olive --help` needs none of it."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is exported, for completion in editors and notebooks."""
+    return sorted(__all__)

@@ -6,7 +6,8 @@
     result = run(workflow)
     print(result.metrics["lora"], result.models["int4"].model_path)
 
-It sets up no logging and changes no environment variable of the calling process.
+A workflow that was built in Python is judged here as a file is when it is read. Nothing here sets up logging, prints,
+changes an environment variable or the working directory, or needs the main thread.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from pydantic import JsonValue
 
@@ -27,17 +29,21 @@ from olive_engine.contracts import System
 from olive_engine.errors import Interrupted, InvalidWorkflow, PassFailed, Problem, StoreCorrupt, SystemUnavailable
 from olive_engine.evaluation.verdicts import Verdict, judge_all
 from olive_engine.executor import Outcome, execute
-from olive_engine.models import Artifact
+from olive_engine.models import HfAdapterModel, HfModel, OnnxModel
 from olive_engine.outputs import Written
 from olive_engine.planner import Plan
-from olive_engine.preflight import check, probe_unknown
-from olive_engine.reading import load_workflow
+from olive_engine.preflight import check as check_hosts
+from olive_engine.preflight import probe_unknown
+from olive_engine.reading import load_workflow, reread
 from olive_engine.registry import find_system
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.staging import CachedResults
 from olive_engine.store import Store
+from olive_engine.writing import save_workflow
 
+FinalModel = HfModel | HfAdapterModel | OnnxModel
+"""What a workflow ends with. A pass of another package may give a kind of its own, which has a `model_path` too."""
 DEFAULT_SYSTEM = "LocalSystem"
 DEBUG_SYSTEM = "InProcess"
 REPLANS = 3
@@ -49,14 +55,20 @@ class StepResult:
     """What became of one step."""
 
     name: str
+    """``lora``; ``data:train`` of a data preparation; ``lora:accuracy`` of a metric."""
     kind: str
+    """``pass``, ``data`` or ``evaluate``."""
     type: str
+    """The pass or the metric; empty for a data preparation."""
     key: str
+    """The sha256 of all that its result depends on."""
     reused: bool
     reasons: tuple[str, ...]
+    """Why it ran; empty if its result was reused."""
     seconds: float
     """The time it took when it was computed."""
     metrics: Mapping[str, float]
+    """What it measured itself: a training its losses, a metric its values."""
     size: int
     """Bytes of its output."""
 
@@ -66,15 +78,16 @@ class RunResult:
     """What a finished run has made."""
 
     output_dir: Path
-    models: Mapping[str, Artifact]
+    models: Mapping[str, FinalModel]
     """Final pass -> its model, with paths in the output folder."""
     steps: Mapping[str, StepResult]
     metrics: Mapping[str, Mapping[str, float]]
-    """Pass or `input_model` -> metric -> value; a metric with several values has one entry for each."""
+    """Pass or `input_model` -> ``metric.value``, as in ``accuracy.accuracy_score`` -> the number."""
     predictions: Mapping[str, Path]
     """Evaluation step -> the file of its answers, row by row (`olive_engine.evaluation.comparison` reads it)."""
     goals: tuple[Verdict, ...]
     seconds: float
+    """The time that the run took."""
 
     @property
     def executed(self) -> tuple[str, ...]:
@@ -90,12 +103,23 @@ class RunResult:
 # --- planning -----------------------------------------------------------------------------------------------------
 
 
+def check(workflow: Workflow) -> tuple[Problem, ...]:
+    """Say everything that is wrong or doubtful with a workflow, as ``olive validate`` does of a file. Runs nothing.
+
+    An empty answer means that it can be planned. A problem's `severity` tells errors, for which `plan` and `run` would
+    refuse the workflow, from warnings; its `path` says where in the workflow it is.
+    """
+    draft = reread(workflow)
+    return (*draft.problems, *draft.notices)
+
+
 def plan(workflow: Workflow) -> Plan:
     """Say which steps would run, and why, and whose results would be reused. Runs nothing, asks no network.
 
     Raises:
-        InvalidWorkflow: the graph cannot work, or the input model cannot be read.
+        InvalidWorkflow: with every problem of the workflow, or because the input model cannot be read.
     """
+    workflow = reread(workflow).raise_if_wrong()
     with _open(workflow, debug=False) as (store, systems):
         return _plan(hub.pin(workflow, online=False), store, systems, online=False)
 
@@ -119,8 +143,12 @@ def planned_steps(made: Plan) -> tuple[events.PlannedStep, ...]:
 def why(workflow: Workflow, step: str) -> tuple[str, ...]:
     """Why a step would run; empty if its result would be reused.
 
+    Args:
+        workflow: what would be run.
+        step: its name, as in `Plan.steps`: ``lora``, ``data:train``, ``lora:accuracy``.
+
     Raises:
-        InvalidWorkflow: there is no such step.
+        InvalidWorkflow: there is no such step, or the workflow is wrong.
     """
     steps = plan(workflow).steps
     if step not in steps:
@@ -135,7 +163,7 @@ def preflight(workflow: Workflow, made: Plan) -> tuple[Problem, ...]:
 
     An error among it would stop `run`; a warning would not.
     """
-    return check(workflow, made)
+    return check_hosts(workflow, made)
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -144,9 +172,12 @@ def preflight(workflow: Workflow, made: Plan) -> tuple[Problem, ...]:
 def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = False) -> RunResult:
     """Run a workflow: reuse what the cache has, compute the rest, write the final models to `output_dir`.
 
+    It returns when all is done; steps run in worker processes meanwhile. It may be called in any thread, several times
+    at once on one cache too (each step is then computed once), but each run at a time needs an `output_dir` of its own.
+
     Args:
         workflow: what to run.
-        reporter: hears every event.
+        reporter: hears every event, in this thread. An exception that it raises stops the run and comes out of it.
         debug: run one step at a time in this process, where a debugger reaches.
 
     Raises:
@@ -156,15 +187,19 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
         Interrupted: Ctrl-C; finished steps are in the cache.
     """
     listener, started = reporter or Reporter(), time.perf_counter()
+    draft = reread(workflow)
+    workflow = draft.raise_if_wrong()
     outputs.check_output_dir(workflow)
     if workflow.unavailable:  # before a hub or a system is asked
         raise InvalidWorkflow(workflow.unavailable)
     try:
         pinned = hub.pin(workflow, online=True)
         with _open(pinned, debug=debug) as (store, systems), store.in_use():
-            current, outcome, written = _carry_out(pinned, store, systems, listener)
+            current, outcome, written = _carry_out(pinned, store, systems, _Heard(listener), draft.problems)
     except KeyboardInterrupt:
         raise Interrupted("stopped; finished steps are kept") from None
+    except _ReporterRaised as raised:
+        raise raised.error from None
     result = _result(pinned, current, outcome, written, time.perf_counter() - started)
     try:
         outputs.write_run(pinned, _report(result, current, outcome))
@@ -186,13 +221,16 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
 
 
 def _carry_out(
-    workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter
+    workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter, said: tuple[Problem, ...]
 ) -> tuple[Plan, Outcome, Written]:
-    """Plan, execute, write; again from the plan when a cached file turns out to be damaged."""
+    """Plan, execute, write; again from the plan when a cached file turns out to be damaged.
+
+    `said` is what speaks against the workflow whatever the machine, and is told with what speaks against it here.
+    """
     for attempt in range(1, REPLANS + 1):
         current, doubts = _preflight(workflow, store, systems)
         listener.on_event(events.PlanMade(planned_steps(current)))
-        for doubt in doubts if attempt == 1 else ():
+        for doubt in (*said, *doubts) if attempt == 1 else ():
             listener.on_event(events.Warned(str(doubt)))
         try:
             outcome = execute(current, store, systems, listener)
@@ -215,7 +253,7 @@ def _preflight(workflow: Workflow, store: Store, systems: Mapping[str, System]) 
     """
     probe_unknown(graph.build(workflow), systems, store)
     current = _plan(workflow, store, systems, online=True)
-    problems = check(workflow, current)
+    problems = check_hosts(workflow, current)
     if errors := tuple(problem for problem in problems if problem.severity == "error"):
         raise InvalidWorkflow(errors)
     return current, problems
@@ -249,6 +287,27 @@ def _open(workflow: Workflow, *, debug: bool) -> Iterator[tuple[Store, dict[str,
             system.close()
 
 
+class _ReporterRaised(BaseException):
+    """A reporter's own exception, on its way out: nobody may take it for a step's, or for a disk's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class _Heard(Reporter):
+    """A reporter of whose exceptions it is known that they are its own."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def on_event(self, event: events.RunEvent) -> None:
+        try:
+            self._reporter.on_event(event)
+        except Exception as error:
+            raise _ReporterRaised(error) from error
+
+
 # --- results ------------------------------------------------------------------------------------------------------
 
 
@@ -269,12 +328,20 @@ def _result(workflow: Workflow, current: Plan, outcome: Outcome, written: Writte
         if (record := outcome.records.get(name))
     }
     metrics: dict[str, dict[str, float]] = {}
-    for name, record in outcome.records.items():
+    for name in steps:  # in the order of the plan, not in that in which they were done
+        record = outcome.records[name]
         if record.kind == "evaluate":
             subject, _, metric = name.partition(":")
             metrics.setdefault(subject, {}).update({f"{metric}.{sub}": value for sub, value in record.metrics.items()})
-    goals = judge_all(workflow, metrics)
-    return RunResult(outputs.output_dir(workflow), written.models, steps, metrics, written.predictions, goals, seconds)
+    return RunResult(
+        output_dir=outputs.output_dir(workflow),
+        models=cast(Mapping[str, FinalModel], written.models),
+        steps=steps,
+        metrics=metrics,
+        predictions=written.predictions,
+        goals=judge_all(workflow, metrics),
+        seconds=seconds,
+    )
 
 
 def _report(result: RunResult, current: Plan, outcome: Outcome) -> dict[str, JsonValue]:
@@ -318,12 +385,15 @@ def _report(result: RunResult, current: Plan, outcome: Outcome) -> dict[str, Jso
 
 
 __all__ = [
+    "FinalModel",
     "RunResult",
     "StepResult",
+    "check",
     "load_workflow",
     "plan",
     "planned_steps",
     "preflight",
     "run",
+    "save_workflow",
     "why",
 ]

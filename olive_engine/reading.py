@@ -8,13 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from olive_engine import graph
-from olive_engine.config.draft import Draft, read
+from olive_engine.config.draft import Draft, parse_tree, read
 from olive_engine.config.workflow import Workflow
 from olive_engine.data.check import check as check_data
 from olive_engine.errors import InvalidWorkflow, Problem
 from olive_engine.judging import judge
+from olive_engine.writing import not_held, tree
+
+_TOLD: WeakValueDictionary[int, Workflow] = WeakValueDictionary()
+"""Workflows whose draft somebody has, by their identity: all that there is to say of them is said."""
 
 
 def read_workflow(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> Draft:
@@ -22,7 +27,37 @@ def read_workflow(paths: Sequence[str | Path], overrides: Sequence[str] = ()) ->
 
     The draft holds every problem found, with its place; `Draft.workflow` is set when there is no error.
     """
-    draft = read([Path(path) for path in paths], overrides)
+    draft = _judged(read([Path(path) for path in paths], overrides))
+    if draft.workflow is not None:
+        _TOLD[id(draft.workflow)] = draft.workflow
+    return draft
+
+
+def load_workflow(*paths: str | Path, overrides: Sequence[str] = ()) -> Workflow:
+    """Read one or more workflow files (later ones over earlier ones) into a `Workflow`.
+
+    Args:
+        paths: JSON or YAML files. Relative paths in them are relative to the working directory.
+        overrides: ``path=value`` settings such as ``passes.lora.r=8``, applied last.
+
+    Raises:
+        InvalidWorkflow: with every problem found, each with its place in the file.
+    """
+    return read_workflow(paths, overrides).raise_if_wrong().model_copy()  # a copy: what is doubtful is not told yet
+
+
+def reread(workflow: Workflow) -> Draft:
+    """Judge a workflow that was built in Python as the file that says the same; one that was just read is left alone.
+
+    Its problems have the paths that they would have in that file.
+    """
+    if _TOLD.get(id(workflow)) is workflow or not_held(workflow):
+        return Draft(workflow, ())
+    return _judged(parse_tree(tree(workflow), workflow.base_dir))
+
+
+def _judged(draft: Draft) -> Draft:
+    """With what local files and the graph say."""
     found: list[Problem] = []
     rows: dict[str, int] = {}
     for index, config in draft.data_configs.items():
@@ -39,16 +74,3 @@ def read_workflow(paths: Sequence[str | Path], overrides: Sequence[str] = ()) ->
         found += error.problems
     judgement = judge(draft.workflow, rows)
     return draft.adding((*found, *judgement.problems), judgement.notices)
-
-
-def load_workflow(*paths: str | Path, overrides: Sequence[str] = ()) -> Workflow:
-    """Read one or more workflow files (later ones over earlier ones) into a `Workflow`.
-
-    Args:
-        paths: JSON or YAML files.
-        overrides: ``path=value`` settings such as ``passes.lora.r=8``, applied last.
-
-    Raises:
-        InvalidWorkflow: with every problem found.
-    """
-    return read_workflow(paths, overrides).raise_if_wrong()

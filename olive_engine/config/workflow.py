@@ -202,8 +202,10 @@ class Workflow(Options):
         default=0, ge=0, description="Seed of every step that draws random numbers and has no seed of its own."
     )
 
-    search_strategy: SearchStrategy | None = Field(None, description="How the search goes about it; none: no search.")
-    search_space: dict[str, SearchValue] = Field({}, description="Searched options by name, and their values.")
+    search_strategy: SearchStrategy | None = Field(
+        default=None, description="How the search goes about it; none: no search."
+    )
+    search_space: dict[str, SearchValue] = Field(default={}, description="Searched options by name, and their values.")
 
     unavailable: tuple[Problem, ...] = Field(default=(), exclude=True, repr=False)
     """What the file asks for and cannot be had yet: it can be planned without, but not run."""

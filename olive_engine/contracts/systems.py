@@ -19,7 +19,9 @@ class Accelerator(Options):
     """A device and how ONNX models run on it."""
 
     device: Literal["cpu", "gpu", "npu"] = Field(description="The kind of device.")
-    execution_providers: tuple[str, ...] = Field((), description="ONNX Runtime execution providers, best first.")
+    execution_providers: tuple[str, ...] = Field(
+        default=(), description="ONNX Runtime execution providers, best first."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,17 +81,21 @@ class Item(Wire):
     type: str = Field(description="The pass or metric; empty for data preparation.")
     config: dict[str, JsonValue]
     seed: int = 0
-    data: dict[str, Manifest] = Field({}, description="What the item reads beside the models, by option name.")
+    data: dict[str, Manifest] = Field(default={}, description="What the item reads beside the models, by option name.")
     segment: Segment | None = None
-    state: Manifest | None = Field(None, description="The TrialState that the segment starts from; none: from scratch.")
+    state: Manifest | None = Field(
+        default=None, description="The TrialState that the segment starts from; none: from scratch."
+    )
 
 
 class Resources(Wire):
     """What a job asks of its system."""
 
-    threads: int = Field(1, ge=1, description="CPU threads of the job: part of bit-identity, never derived from load.")
+    threads: int = Field(
+        default=1, ge=1, description="CPU threads of the job: part of bit-identity, never derived from load."
+    )
     device: Literal["cpu", "gpu", "npu"] = "cpu"
-    exclusive: bool = Field(False, description="Nothing else should run beside it: it measures time.")
+    exclusive: bool = Field(default=False, description="Nothing else should run beside it: it measures time.")
 
 
 class Job(Wire):
@@ -123,7 +127,7 @@ class ItemResult(Wire):
     error: ItemError | None = None
     seconds: float = 0.0
     packed: bool = Field(
-        False, description="The item was trained in a pack: equal to solo within float tolerance only."
+        default=False, description="The item was trained in a pack: equal to solo within float tolerance only."
     )
 
 
@@ -134,13 +138,18 @@ class Environment(Wire):
     python: str
     machine: str = Field(description="Identity of the machine, for timing metrics.")
     device: Literal["cpu", "gpu", "npu"] = "cpu"
-    bf16: bool = Field(False, description="Whether bfloat16 is fast there.")
-    memory: int = Field(0, description="Bytes of memory of the device that work is done on; 0: cannot be told.")
+    bf16: bool = Field(default=False, description="Whether bfloat16 is fast there.")
+    memory: int = Field(default=0, description="Bytes of memory of the device that work is done on; 0: cannot be told.")
     providers: tuple[str, ...] | None = Field(
-        None, description="Execution providers of the ONNX Runtime there; empty: it is not installed; null: not told."
+        default=None,
+        description="Execution providers of the ONNX Runtime there; empty: it is not installed; null: not told.",
     )
-    variables: str = Field("", description="Digest of the environment variables that the system sets for its workers.")
-    packages: dict[str, str] = Field({}, description="Versions of the distributions asked for; absent: not installed.")
+    variables: str = Field(
+        default="", description="Digest of the environment variables that the system sets for its workers."
+    )
+    packages: dict[str, str] = Field(
+        default={}, description="Versions of the distributions asked for; absent: not installed."
+    )
 
 
 class Result(Wire):
@@ -149,8 +158,8 @@ class Result(Wire):
     protocol: int = PROTOCOL
     id: str
     items: tuple[ItemResult, ...]
-    environment: Environment | None = Field(None, description="Answer of a probe job.")
-    peak_memory: int = Field(0, description="Highest resident memory of the worker so far, in bytes.")
+    environment: Environment | None = Field(default=None, description="Answer of a probe job.")
+    peak_memory: int = Field(default=0, description="Highest resident memory of the worker so far, in bytes.")
 
 
 EVENT_LINE: TypeAdapter[EventLine] = TypeAdapter(EventLine)

@@ -29,30 +29,31 @@ class AccuracyConfig(Options):
     """Options of `Accuracy`."""
 
     labels: tuple[str, ...] | None = Field(
-        None,
+        default=None,
         min_length=2,
         description="The answers to choose among; default: the distinct labels of the data set, sorted.",
     )
     score: bool = Field(
-        True,
+        default=True,
         description="Choose the label whose text is likeliest after the prompt: gives accuracy_score and f1_score.",
     )
     generate: bool = Field(
-        True, description="Let the model write its answer, always taking the likeliest token: gives exact_match."
+        default=True,
+        description="Let the model write its answer, always taking the likeliest token: gives exact_match.",
     )
     length_normalized: bool = Field(
-        False,
+        default=False,
         description="Compare the mean log-likelihood of a label's tokens, not the sum, which favours short labels.",
     )
     max_new_tokens: int | None = Field(
-        None, gt=0, description=f"Tokens to write at most; default: the longest label's and {FEW_TOKENS} more."
+        default=None, gt=0, description=f"Tokens to write at most; default: the longest label's and {FEW_TOKENS} more."
     )
     batch_size: int | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Texts in one batch at most: memory and speed, not the result; default: the data config's.",
     )
-    max_samples: int | None = Field(None, gt=0, description="At most so many rows, the first ones; none: all.")
+    max_samples: int | None = Field(default=None, gt=0, description="At most so many rows, the first ones; none: all.")
 
     @model_validator(mode="after")
     def _does_something(self) -> AccuracyConfig:

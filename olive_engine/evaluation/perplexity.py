@@ -23,14 +23,14 @@ class PerplexityConfig(Options):
     """Options of `Perplexity`."""
 
     all_tokens: bool = Field(
-        False, description="Count every token but a row's first; else those that the data set marks as trained."
+        default=False, description="Count every token but a row's first; else those that the data set marks as trained."
     )
     batch_size: int | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Rows in one batch at most: memory and speed, not the result; default: the data config's.",
     )
-    max_samples: int | None = Field(None, gt=0, description="At most so many rows, the first ones; none: all.")
+    max_samples: int | None = Field(default=None, gt=0, description="At most so many rows, the first ones; none: all.")
 
 
 class Perplexity(Metric[PerplexityConfig]):

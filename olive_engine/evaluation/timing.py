@@ -22,11 +22,13 @@ TEXT = "The ferry left the harbour a little after seven, and the gulls were stil
 class TimingConfig(Options):
     """Options of `Latency` and `Throughput`."""
 
-    prompt_tokens: int = Field(64, gt=0, description="Length of each prompt, in tokens.")
-    new_tokens: int = Field(16, ge=2, description="Tokens written for each prompt; the end of the text is ignored.")
-    batch_size: int = Field(1, gt=0, description="Prompts in one call.")
-    warmup_num: int = Field(3, ge=0, description="Calls before the measured ones.")
-    repeat_test_num: int = Field(20, gt=0, description="Measured calls.")
+    prompt_tokens: int = Field(default=64, gt=0, description="Length of each prompt, in tokens.")
+    new_tokens: int = Field(
+        default=16, ge=2, description="Tokens written for each prompt; the end of the text is ignored."
+    )
+    batch_size: int = Field(default=1, gt=0, description="Prompts in one call.")
+    warmup_num: int = Field(default=3, ge=0, description="Calls before the measured ones.")
+    repeat_test_num: int = Field(default=20, gt=0, description="Measured calls.")
 
 
 class Latency(Metric[TimingConfig]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
@@ -12,6 +13,17 @@ from olive_engine.errors import ConfigPath
 
 WIDTH = 110
 """Longer lines have their comment above them."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts a text in quotes that the reader would take for a number: to PyYAML alone ``1e3`` and ``0o17`` are texts."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|0o[0-7]+$"),
+    list("-+.0123456789"),
+)
 
 
 def commented_yaml(tree: Mapping[str, JsonValue], comments: Mapping[ConfigPath, str] | None = None) -> str:
@@ -62,7 +74,13 @@ def _above(comment: str, pad: str) -> Iterator[str]:
 def _scalar(value: JsonValue) -> str:
     """A value on one line; a text with line breaks is quoted."""
     style = '"' if isinstance(value, str) and "\n" in value else None
-    text: str = yaml.safe_dump(
-        value, default_flow_style=True, default_style=style, allow_unicode=True, width=10**6, sort_keys=False
+    text: str = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=True,
+        default_style=style,
+        allow_unicode=True,
+        width=10**6,
+        sort_keys=False,
     )
     return text.removesuffix("\n").removesuffix("\n...")

@@ -30,8 +30,8 @@ class DetachedConfig(Options):
     """Options of a DetachedSystem."""
 
     root: Path = Field(description="The folder that stands for the other place.")
-    threads: int = Field(1, ge=1, description="CPU threads of each job.")
-    max_parallel: int = Field(2, ge=1, description="Jobs at once.")
+    threads: int = Field(default=1, ge=1, description="CPU threads of each job.")
+    max_parallel: int = Field(default=2, ge=1, description="Jobs at once.")
 
 
 class DetachedSystem(System):

@@ -49,9 +49,11 @@ def _write_model(folder: Path, numbers: Sequence[float]) -> HfModel:
 class ToyScaleConfig(Options):
     """Options of ToyScale."""
 
-    factor: float = Field(2.0, gt=0, description="What every number is multiplied by.")
-    seconds: float = Field(0.0, ge=0, description="How long to take.")
-    misbehave: Literal["", "raise", "exit", "kill", "write nothing", "disturb"] = Field("", description="How to fail.")
+    factor: float = Field(default=2.0, gt=0, description="What every number is multiplied by.")
+    seconds: float = Field(default=0.0, ge=0, description="How long to take.")
+    misbehave: Literal["", "raise", "exit", "kill", "write nothing", "disturb"] = Field(
+        default="", description="How to fail."
+    )
 
 
 class ToyScale(Pass[ToyScaleConfig, HfModel, HfModel]):
@@ -108,12 +110,14 @@ class ToySum(Pass[ToySumConfig, tuple[HfModel, ...], HfModel]):
 class ToyTrainConfig(Options):
     """Options of ToyTrain."""
 
-    rank: Annotated[int, Packable()] = Field(3, ge=1, description="How many of the numbers are trained.")
-    learning_rate: Annotated[float, Packable()] = Field(0.3, gt=0, description="Step size of gradient descent.")
-    steps: Annotated[int, Packable()] = Field(20, ge=1, description="The budget.")
-    noise: Annotated[float, Packable()] = Field(0.01, ge=0, description="Standard deviation of the gradient's noise.")
-    save_steps: int = Field(5, ge=1, description="Steps between two checkpoints.")
-    stop_at: int = Field(0, ge=0, description="Kill the worker at this step, once; 0: never.")
+    rank: Annotated[int, Packable()] = Field(default=3, ge=1, description="How many of the numbers are trained.")
+    learning_rate: Annotated[float, Packable()] = Field(default=0.3, gt=0, description="Step size of gradient descent.")
+    steps: Annotated[int, Packable()] = Field(default=20, ge=1, description="The budget.")
+    noise: Annotated[float, Packable()] = Field(
+        default=0.01, ge=0, description="Standard deviation of the gradient's noise."
+    )
+    save_steps: int = Field(default=5, ge=1, description="Steps between two checkpoints.")
+    stop_at: int = Field(default=0, ge=0, description="Kill the worker at this step, once; 0: never.")
 
 
 class ToyTrain(Pass[ToyTrainConfig, HfModel, HfAdapterModel]):

@@ -48,17 +48,21 @@ REFUSED_VARIABLES = {
 class LocalSystemConfig(Options):
     """Options of a LocalSystem."""
 
-    accelerators: tuple[Accelerator, ...] = Field((), description="The devices to use; default: what is found here.")
+    accelerators: tuple[Accelerator, ...] = Field(
+        default=(), description="The devices to use; default: what is found here."
+    )
     workers: int | None = Field(
-        None, ge=1, description="Jobs that run at once; default: 2, or 1 on a single core or with a GPU."
+        default=None, ge=1, description="Jobs that run at once; default: 2, or 1 on a single core or with a GPU."
     )
     threads: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="CPU threads of each job; default: the cores divided by `workers`. Results are bit-identical for "
         "equal threads.",
     )
-    environment_variables: dict[str, str] = Field({}, description="Set for the workers, over this process's own.")
+    environment_variables: dict[str, str] = Field(
+        default={}, description="Set for the workers, over this process's own."
+    )
 
     @field_validator("environment_variables")
     @classmethod

@@ -40,28 +40,32 @@ class LoadDatasetConfig(Options):
     """Where the rows are: in local files, or in a data set on the hub."""
 
     data_name: str | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="Format of the local files (json, csv, parquet or text), or the name of a data set on the hub; "
         "left out, the suffix of data_files tells the format.",
         examples=["json"],
     )
     data_files: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] | None = Field(
-        None,
+        default=None,
         description="A file, a folder or a glob pattern, several of them, or such a value for each split; "
         "for a data set on the hub, files of its repository.",
         examples=["data/train.jsonl", ["data/a.jsonl", "data/b.jsonl"], {"train": "train.jsonl", "test": "test.jsonl"}],
     )
     split: Annotated[str, AfterValidator(_checked_split)] = Field(
-        "train",
+        default="train",
         description="Which rows: a split, or parts of splits: train[:80%], train[100:200], train[:10%]+train[-10%:]. "
         "Percentages are rounded to the nearest row.",
         examples=["train[:90%]", "train[100:200]"],
     )
-    subset: str | None = Field(None, description="Configuration of a data set on the hub.")
-    revision: str | None = Field(None, description="Branch, tag or commit of a data set on the hub.")
-    field: str | None = Field(None, min_length=1, description="Key of a JSON document under which the list of rows is.")
-    max_samples: int | None = Field(None, gt=0, description="At most so many rows, the first of the split; none: all.")
+    subset: str | None = Field(default=None, description="Configuration of a data set on the hub.")
+    revision: str | None = Field(default=None, description="Branch, tag or commit of a data set on the hub.")
+    field: str | None = Field(
+        default=None, min_length=1, description="Key of a JSON document under which the list of rows is."
+    )
+    max_samples: int | None = Field(
+        default=None, gt=0, description="At most so many rows, the first of the split; none: all."
+    )
 
     @property
     def format(self) -> FileFormat | None:
@@ -127,52 +131,55 @@ class PreProcessConfig(Options):
     """How a row becomes text, the text tokens, and which tokens are learned."""
 
     text_template: Annotated[str, AfterValidator(_checked_template)] | None = Field(
-        None,
+        default=None,
         description="Text of a row, with columns in braces: '### Text: {phrase}\\n### Tone: {tone}'. "
         "A literal brace is doubled.",
         examples=["### Question: {question}\n### Answer:\n{answer}"],
     )
     text_cols: str | tuple[str, ...] | None = Field(
-        None,
+        default=None,
         description="Without a template: the column that is the text, or several, joined by a blank (default: text). "
         "With one: the columns that it may name.",
         examples=["text"],
     )
     chat_template: bool | str = Field(
-        False,
+        default=False,
         description="True: the row's messages, laid out by the tokenizer's chat template; a text: by that template.",
     )
     message_col: str | None = Field(
-        None, description="Column of the messages, a list of {role, content} (default: messages); needs chat_template."
+        default=None,
+        description="Column of the messages, a list of {role, content} (default: messages); needs chat_template.",
     )
     label_col: str | None = Field(
-        None, description="Column with the right answer for metrics; default: the template's last column."
+        default=None, description="Column with the right answer for metrics; default: the template's last column."
     )
     strategy: Literal["line-by-line", "join"] = Field(
-        "line-by-line",
+        default="line-by-line",
         description="line-by-line: each row is an example of its own, which answers and prompt masking need; "
         "join: rows are laid end to end and cut into blocks of max_seq_len, the last one shorter.",
     )
-    joiner: str | None = Field(None, description="Text between joined rows (default: an empty line).")
+    joiner: str | None = Field(default=None, description="Text between joined rows (default: an empty line).")
     max_seq_len: int = Field(
-        1024,
+        default=1024,
         gt=1,
         description="Longest example in tokens. A longer row loses its end, and its end-of-text token with it.",
     )
-    drop_too_long: bool = Field(False, description="Leave rows longer than max_seq_len out, instead of cutting them.")
+    drop_too_long: bool = Field(
+        default=False, description="Leave rows longer than max_seq_len out, instead of cutting them."
+    )
     completion_only_loss: bool = Field(
-        False,
+        default=False,
         description="Learn the completion only: what follows the prompt, or in a chat the assistant's turns. "
         "A row left without such a token is dropped, and counted.",
     )
     response_template: str | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="Text that ends the prompt; default: the prompt is the template up to its last column.",
         examples=["### Answer:"],
     )
     add_special_tokens: bool = Field(
-        True,
+        default=True,
         description="Begin each row as the tokenizer does (bos, if it has one) and end it with one end-of-text token.",
     )
 
@@ -257,7 +264,7 @@ class DataLoaderConfig(Options):
     """How evaluations take the rows."""
 
     batch_size: int = Field(
-        16,
+        default=16,
         gt=0,
         description="Rows that an evaluation puts through a model at once, if its metric says nothing else: "
         "memory and speed.",
@@ -269,11 +276,15 @@ class DataConfig(Options):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", description="How passes and metrics refer to it.")
     type: Literal["HuggingfaceContainer", "DataContainer"] = Field(
-        "HuggingfaceContainer", description="Kind of container; both kinds read the same sources."
+        default="HuggingfaceContainer", description="Kind of container; both kinds read the same sources."
     )
     load_dataset_config: LoadDatasetConfig = Field(description="Where the rows are.")
-    pre_process_data_config: PreProcessConfig = Field(PreProcessConfig(), description="How a row becomes tokens.")
-    dataloader_config: DataLoaderConfig = Field(DataLoaderConfig(), description="How evaluations take the rows.")
+    pre_process_data_config: PreProcessConfig = Field(
+        default=PreProcessConfig(), description="How a row becomes tokens."
+    )
+    dataloader_config: DataLoaderConfig = Field(
+        default=DataLoaderConfig(), description="How evaluations take the rows."
+    )
 
 
 def template_fields(config: DataConfig) -> tuple[str, ...]:

@@ -153,7 +153,7 @@ def _reasons(revision: Revision, metric: ConfigPath) -> Iterator[str]:
     written = revision.value((*metric, "sub_types"))
     for each in written if isinstance(written, list) else []:
         value = each.get("name") if isinstance(each, dict) else each
-        if cls is not None and value not in cls.sub_types and value in known:
+        if cls is not None and isinstance(value, str) and value not in cls.sub_types and value in known:
             yield f"the value {value} of {kind} is not available yet; it gives {', '.join(cls.sub_types)}"
 
 

@@ -19,39 +19,42 @@ class SearchStrategy(Options):
     """
 
     execution_order: Literal["joint", "pass-by-pass"] = Field(
-        "joint",
+        default="joint",
         description="joint: a trial chooses for all passes at once. pass-by-pass: the options of the first pass are "
         "searched, then, on its best model, those of the next.",
     )
     sampler: Sampler = Field(
-        "tpe",
+        default="tpe",
         description="How a trial's values are drawn. sequential tries every combination in order; tpe learns from the "
         "trials before; nsga2 and nsga3 are for several objectives; gp, qmc and cmaes need further libraries.",
     )
     sampler_config: dict[str, JsonValue] = Field(
-        {}, description="Further arguments of the sampler, by Optuna's names, e.g. {n_startup_trials: 5} for tpe."
+        default={},
+        description="Further arguments of the sampler, by Optuna's names, e.g. {n_startup_trials: 5} for tpe.",
     )
     seed: int | None = Field(
-        None,
+        default=None,
         ge=0,
         lt=2**32,
         description="Of the sampler; none: the workflow's seed. The same seed gives the same trials.",
     )
     max_samples: int | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Trials in all, those that were pruned or failed too; pass by pass: for each pass. None: every "
         "combination there is.",
     )
-    max_iter: int | None = Field(None, gt=0, description="Trials of one run; the same command then goes on.")
+    max_iter: int | None = Field(default=None, gt=0, description="Trials of one run; the same command then goes on.")
     max_time: float | None = Field(
-        None, gt=0, description="Seconds after which one run begins no further trial; the same command then goes on."
+        default=None,
+        gt=0,
+        description="Seconds after which one run begins no further trial; the same command then goes on.",
     )
     stop_when_goals_met: bool = Field(
         default=False, description="Stop at the first trial whose model reaches all goals of the evaluator."
     )
     output_model_num: int | None = Field(
-        None,
+        default=None,
         gt=0,
         description="How many of the best models are written to output_dir; none: the best one, or, of several "
         "objectives, the Pareto front.",
@@ -60,14 +63,14 @@ class SearchStrategy(Options):
         default=True, description="Search the options of passes; false: choose among alternative passes only."
     )
     pruner: Pruner = Field(
-        "successive_halving",
+        default="successive_halving",
         description="How trials that look poor early are stopped, where the searched pass can be judged on the way.",
     )
     pruner_config: dict[str, JsonValue] = Field(
-        {}, description="Further arguments of the pruner, by Optuna's names, e.g. {reduction_factor: 3}."
+        default={}, description="Further arguments of the pruner, by Optuna's names, e.g. {reduction_factor: 3}."
     )
     storage: Annotated[str | None, Secret()] = Field(
-        None,
+        default=None,
         description="Where the trials are recorded: the path of a journal file, or a database URL of Optuna's, as "
         "${env:NAME} if it has a password; none: a journal file in the cache.",
     )

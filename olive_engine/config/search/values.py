@@ -17,13 +17,15 @@ Candidate = Scalar | tuple[Scalar, ...]
 class FloatRange(Options):
     """Numbers between two others."""
 
-    type: Literal["float"] = Field("float", description="Any number of a range.")
+    type: Literal["float"] = Field(default="float", description="Any number of a range.")
     low: float = Field(description="The smallest number, which may be taken itself.")
     high: float = Field(description="The largest number, which may be taken itself.")
     log: bool = Field(
         default=False, description="Draw by magnitude: as often between 1e-5 and 1e-4 as between 1e-4 and 1e-3."
     )
-    step: float | None = Field(None, gt=0, description="Only low, low + step, low + 2 step, …; none: any number.")
+    step: float | None = Field(
+        default=None, gt=0, description="Only low, low + step, low + 2 step, …; none: any number."
+    )
 
     @field_validator("high")
     @classmethod
@@ -48,11 +50,11 @@ class FloatRange(Options):
 class IntRange(Options):
     """Whole numbers between two others."""
 
-    type: Literal["int"] = Field("int", description="Any whole number of a range.")
+    type: Literal["int"] = Field(default="int", description="Any whole number of a range.")
     low: int = Field(description="The smallest number, which may be taken itself.")
     high: int = Field(description="The largest number, which may be taken itself.")
     log: bool = Field(default=False, description="Draw by magnitude: as often between 8 and 16 as between 16 and 32.")
-    step: int = Field(1, gt=0, description="Only low, low + step, low + 2 step, …")
+    step: int = Field(default=1, gt=0, description="Only low, low + step, low + 2 step, …")
 
     @field_validator("high")
     @classmethod
@@ -77,7 +79,7 @@ class IntRange(Options):
 class Choice(Options):
     """A few values."""
 
-    type: Literal["choice"] = Field("choice", description="One of a few values.")
+    type: Literal["choice"] = Field(default="choice", description="One of a few values.")
     values: tuple[Candidate, ...] = Field(min_length=1, description="The values, each once.")
 
     @field_validator("values")
@@ -105,10 +107,11 @@ class Case(Options):
 class Conditional(Options):
     """Values that depend on those of other searched options."""
 
-    type: Literal["conditional"] = Field("conditional", description="What other searched options allow.")
+    type: Literal["conditional"] = Field(default="conditional", description="What other searched options allow.")
     cases: tuple[Case, ...] = Field(min_length=1, description="The first case whose `when` holds counts.")
     otherwise: PlainValue | None = Field(
-        None, description="What the option may be where no case holds; none: it keeps the value it has in the pass."
+        default=None,
+        description="What the option may be where no case holds; none: it keeps the value it has in the pass.",
     )
 
 

@@ -44,51 +44,60 @@ class TrainingArgs(Options):
     """How the adapters are trained. Names and meanings are those of transformers' TrainingArguments."""
 
     per_device_train_batch_size: Annotated[int, Packable(), SearchDefault((4, 8, 16))] = Field(
-        8, gt=0, description="Rows in one forward pass."
+        default=8, gt=0, description="Rows in one forward pass."
     )
-    per_device_eval_batch_size: int = Field(8, gt=0, description="Rows in one forward pass of an evaluation.")
+    per_device_eval_batch_size: int = Field(default=8, gt=0, description="Rows in one forward pass of an evaluation.")
     gradient_accumulation_steps: Annotated[int, Packable()] = Field(
-        1, gt=0, description="Forward passes whose gradients make one optimizer step."
+        default=1, gt=0, description="Forward passes whose gradients make one optimizer step."
     )
     learning_rate: Annotated[float, Packable(), SearchDefault(low=1e-5, high=1e-3, log=True)] = Field(
-        2e-4, gt=0, description="The highest learning rate."
+        default=2e-4, gt=0, description="The highest learning rate."
     )
     lr_scheduler_type: Annotated[Schedule, Packable()] = Field(
-        "linear", description="How the learning rate falls over the steps after the warm-up."
+        default="linear", description="How the learning rate falls over the steps after the warm-up."
     )
     lr_scheduler_kwargs: Annotated[dict[str, JsonValue], Packable()] = Field(
-        {}, description="Further arguments of the schedule, for instance {'min_lr_rate': 0.1} or {'num_cycles': 2}."
+        default={},
+        description="Further arguments of the schedule, for instance {'min_lr_rate': 0.1} or {'num_cycles': 2}.",
     )
     warmup_steps: Annotated[int, Packable()] = Field(
-        0, ge=0, description="Optimizer steps over which the learning rate rises from 0; if 0, warmup_ratio counts."
+        default=0,
+        ge=0,
+        description="Optimizer steps over which the learning rate rises from 0; if 0, warmup_ratio counts.",
     )
     warmup_ratio: Annotated[float, Packable()] = Field(
-        0.0, ge=0, lt=1, description="The warm-up as a fraction of all steps, if warmup_steps is 0."
+        default=0.0, ge=0, lt=1, description="The warm-up as a fraction of all steps, if warmup_steps is 0."
     )
     num_train_epochs: Annotated[float, Packable()] = Field(
-        3.0, gt=0, description="Times that the rows are gone through; may be a fraction."
+        default=3.0, gt=0, description="Times that the rows are gone through; may be a fraction."
     )
     max_steps: Annotated[int | None, Packable()] = Field(
-        None, gt=0, description="Optimizer steps in all; if given, num_train_epochs does not count."
+        default=None, gt=0, description="Optimizer steps in all; if given, num_train_epochs does not count."
     )
     weight_decay: Annotated[float, Packable()] = Field(
-        0.0, ge=0, description="Decoupled weight decay of matrices; biases and norms have none."
+        default=0.0, ge=0, description="Decoupled weight decay of matrices; biases and norms have none."
     )
     max_grad_norm: Annotated[float, Packable()] = Field(
-        1.0, ge=0, description="Gradients are scaled down to this norm; 0 leaves them alone."
+        default=1.0, ge=0, description="Gradients are scaled down to this norm; 0 leaves them alone."
     )
     optim: Optimizer = Field(
-        "adamw_torch_fused",
+        default="adamw_torch_fused",
         description="The optimizer; the 8-bit, 32-bit and paged ones need bitsandbytes. On a CPU nothing is paged.",
     )
-    adam_beta1: Annotated[float, Packable()] = Field(0.9, ge=0, lt=1, description="Decay of AdamW's first moment.")
-    adam_beta2: Annotated[float, Packable()] = Field(0.999, ge=0, lt=1, description="Decay of AdamW's second moment.")
-    adam_epsilon: Annotated[float, Packable()] = Field(1e-8, gt=0, description="Added to AdamW's denominator.")
+    adam_beta1: Annotated[float, Packable()] = Field(
+        default=0.9, ge=0, lt=1, description="Decay of AdamW's first moment."
+    )
+    adam_beta2: Annotated[float, Packable()] = Field(
+        default=0.999, ge=0, lt=1, description="Decay of AdamW's second moment."
+    )
+    adam_epsilon: Annotated[float, Packable()] = Field(default=1e-8, gt=0, description="Added to AdamW's denominator.")
     label_smoothing_factor: float = Field(
-        0.0, ge=0, lt=1, description="Share of the target's probability that is spread over the vocabulary."
+        default=0.0, ge=0, lt=1, description="Share of the target's probability that is spread over the vocabulary."
     )
     neftune_noise_alpha: float | None = Field(
-        None, gt=0, description="Strength of the noise on embeddings in training (https://arxiv.org/abs/2310.05914)."
+        default=None,
+        gt=0,
+        description="Strength of the noise on embeddings in training (https://arxiv.org/abs/2310.05914).",
     )
     fp16: bool = Field(
         default=False,
@@ -106,19 +115,19 @@ class TrainingArgs(Options):
         default=False, description="Put rows of similar length into one batch; the order stays random in the large."
     )
     dataloader_num_workers: int = Field(
-        0,
+        default=0,
         ge=0,
         description="Has no effect, and is accepted for files written for transformers: rows are tokenized by a step "
         "of their own and are in memory before the training starts.",
     )
-    logging_steps: int = Field(10, gt=0, description="Optimizer steps between two reports of the loss.")
+    logging_steps: int = Field(default=10, gt=0, description="Optimizer steps between two reports of the loss.")
     eval_strategy: Literal["no", "steps", "epoch"] | None = Field(
-        None,
+        default=None,
         description="When to evaluate during the training; none: 'steps' if eval_steps is given, else 'no'. Where "
         "there are rows to evaluate on, the end is always evaluated.",
     )
     eval_steps: int | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Optimizer steps between two evaluations, if eval_strategy is 'steps'; none: logging_steps.",
     )
@@ -127,13 +136,19 @@ class TrainingArgs(Options):
         description="Give the adapter as it was at the evaluation with the lowest loss, not as it was at the end.",
     )
     save_steps: int = Field(
-        500, gt=0, description="Optimizer steps between two checkpoints, from which a killed run goes on."
+        default=500, gt=0, description="Optimizer steps between two checkpoints, from which a killed run goes on."
     )
     seed: Annotated[int | None, Packable()] = Field(
-        None, ge=0, lt=2**32, description="Of the adapter's initial weights and of dropout; none: the workflow's seed."
+        default=None,
+        ge=0,
+        lt=2**32,
+        description="Of the adapter's initial weights and of dropout; none: the workflow's seed.",
     )
     data_seed: Annotated[int | None, Packable()] = Field(
-        None, ge=0, lt=2**32, description="Of the order of the rows, and of which are held out; none: the same as seed."
+        default=None,
+        ge=0,
+        lt=2**32,
+        description="Of the order of the rows, and of which are held out; none: the same as seed.",
     )
 
     @field_validator("bf16")

@@ -16,27 +16,29 @@ HELD_OUT = 0.1
 class LoRAConfig(Options):
     """A low-rank adapter and how it is trained."""
 
-    r: Annotated[int, Packable(), SearchDefault((16, 32, 64))] = Field(64, gt=0, description="Rank of the adapters.")
+    r: Annotated[int, Packable(), SearchDefault((16, 32, 64))] = Field(
+        default=64, gt=0, description="Rank of the adapters."
+    )
     alpha: Annotated[float, Packable(), SearchDefault((8, 16, 32))] = Field(
-        16.0, gt=0, description="Scale of the adapters: their output is multiplied by alpha / r."
+        default=16.0, gt=0, description="Scale of the adapters: their output is multiplied by alpha / r."
     )
     lora_dropout: Annotated[float, Packable(), SearchDefault((0.0, 0.05, 0.1))] = Field(
-        0.05, ge=0, lt=1, description="Share of an adapter's inputs that are dropped in training."
+        default=0.05, ge=0, lt=1, description="Share of an adapter's inputs that are dropped in training."
     )
     target_modules: list[str] | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="Modules that get an adapter, by the end of their names; none: all linear layers but the head.",
         examples=[["q_proj", "k_proj", "v_proj", "o_proj"]],
     )
     modules_to_save: list[str] | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="Modules trained in full beside the adapters and saved with them.",
         examples=[["lm_head"]],
     )
     bias: Literal["none", "all", "lora_only"] = Field(
-        "none", description="Which bias vectors of the base are trained too and saved with the adapter."
+        default="none", description="Which bias vectors of the base are trained too and saved with the adapter."
     )
     use_rslora: bool = Field(
         default=False, description="Scale by alpha / sqrt(r) instead of alpha / r (https://arxiv.org/abs/2312.03732)."
@@ -47,7 +49,7 @@ class LoRAConfig(Options):
         "orthogonal, r even), or false (both random: the adapter changes the model before any training).",
     )
     torch_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto",
+        default="auto",
         description="Precision of the frozen base, the adapters being float32; auto: float32 with training_args.fp16, "
         "bfloat16 with training_args.bf16 or where the device is fast in it, else float32.",
     )
@@ -56,19 +58,19 @@ class LoRAConfig(Options):
         description="Let a GPU round the factors of float32 matrix products to TF32: faster, less exact.",
     )
     train_data_config: Annotated[str | None, DataRef(required=True)] = Field(
-        None, description="The data config with the training rows."
+        default=None, description="The data config with the training rows."
     )
     eval_data_config: Annotated[str | None, DataRef()] = Field(
-        None, description="The data config with the rows on which the loss is measured."
+        default=None, description="The data config with the rows on which the loss is measured."
     )
     eval_dataset_size: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="Training rows held out to measure the loss on, instead of eval_data_config: their number (1 or "
         "more) or their share of all (below 1), drawn with data_seed. None: no rows; but a tenth if "
         "training_args.eval_strategy asks for an evaluation and there is no eval_data_config.",
     )
-    training_args: TrainingArgs = Field(TrainingArgs(), description="How the adapters are trained.")
+    training_args: TrainingArgs = Field(default=TrainingArgs(), description="How the adapters are trained.")
 
     @field_validator("init_lora_weights")
     @classmethod
@@ -117,13 +119,14 @@ class QLoRAConfig(LoRAConfig):
     """A low-rank adapter on a base of 4 bits a weight, and how it is trained."""
 
     quant_type: Literal["nf4", "fp4"] = Field(
-        "nf4", description="The 16 values of a weight: nf4 (quantiles of a normal distribution) or fp4 (a float)."
+        default="nf4",
+        description="The 16 values of a weight: nf4 (quantiles of a normal distribution) or fp4 (a float).",
     )
     double_quant: bool = Field(
         default=False, description="Quantize the scales of the blocks too: about 0.4 bits a weight less memory."
     )
     compute_dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
-        None,
+        default=None,
         description="Precision in which the 4-bit layers compute; none: that of training_args.fp16 or .bf16 if one is "
         "set, else torch_dtype.",
     )
