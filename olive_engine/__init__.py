@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from olive_engine.api import FinalModel, RunResult, StepResult, check, plan, run, why
     from olive_engine.config.data import DataConfig, DataLoaderConfig, LoadDatasetConfig, PreProcessConfig
     from olive_engine.config.search.strategy import SearchStrategy
     from olive_engine.config.search.values import Case, Choice, Conditional, FloatRange, IntRange
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     )
     from olive_engine.models import HfAdapterModel, HfModel, OnnxModel
     from olive_engine.planner import Plan
+    from olive_engine.planning import check, plan, why
     from olive_engine.reading import load_workflow
     from olive_engine.reporting.console import console
     from olive_engine.reporting.events import (
@@ -55,10 +55,12 @@ if TYPE_CHECKING:
         Warned,
     )
     from olive_engine.reporting.reporter import Reporter
+    from olive_engine.running import FinalModel, RunResult, StepResult, run
     from olive_engine.writing import save_workflow
 
 _HOMES = {
-    "olive_engine.api": ("FinalModel", "RunResult", "StepResult", "check", "plan", "run", "why"),
+    "olive_engine.planning": ("check", "plan", "why"),
+    "olive_engine.running": ("FinalModel", "RunResult", "StepResult", "run"),
     "olive_engine.config.data": ("DataConfig", "DataLoaderConfig", "LoadDatasetConfig", "PreProcessConfig"),
     "olive_engine.config.search.strategy": ("SearchStrategy",),
     "olive_engine.config.search.values": ("Case", "Choice", "Conditional", "FloatRange", "IntRange"),

@@ -33,21 +33,22 @@ def command(choice: Choice, *, show_all: bool) -> None:
 
 def show_plan(draft: Draft, *, show_all: bool = False) -> None:
     """Print the plan, and on stderr what speaks against running it here and now."""
-    from olive_engine import api
+    from olive_engine import planning
     from olive_engine.config.diagnostics import render
     from olive_engine.preflight import as_warnings
-    from olive_engine.reporting.jsonl import fields_to_json, to_json
     from olive_engine.reporting.plan import MOST_LINES, plan_heading, plan_table
     from olive_engine.reporting.tables import show
 
     workflow = draft.raise_if_wrong()
-    plan = api.plan(workflow)
-    doubts = as_warnings(located(draft, api.preflight(workflow, plan)))
+    plan = planning.plan(workflow)
+    doubts = as_warnings(located(draft, planning.preflight(workflow, plan)))
     if doubts:
         warn(render(doubts))
-    steps = api.planned_steps(plan)
+    steps = planning.planned_steps(plan)
     searched = _searched(workflow)
     if session().json:
+        from olive_engine.reporting.jsonl import fields_to_json, to_json
+
         rows = [{**fields_to_json(step), "key": plan.steps[step.step].key} for step in steps]
         amounts = {"run": len(plan.to_run), "reuse": len(steps) - len(plan.to_run)}
         write_json({"steps": rows, **amounts, "search": list(searched), "warnings": to_json(doubts)})

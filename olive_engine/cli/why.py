@@ -28,9 +28,9 @@ def command(choice: Choice, step: str | None) -> None:
         raise click.UsageError(f"which step? Write `{name} workflow.yaml STEP`; `olive plan` shows the steps")
     workflow = read_workflow(choice)
 
-    from olive_engine import api
+    from olive_engine import planning
 
-    reasons = api.why(workflow, step)
+    reasons = planning.why(workflow, step)
     if session().json:
         write_json({"step": step, "action": "run" if reasons else "reuse", "reasons": list(reasons)})
     elif not reasons:

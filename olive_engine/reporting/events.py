@@ -5,20 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
-    """One line of the plan."""
-
-    step: str
-    kind: Literal["data", "pass", "evaluate"]
-    type: str
-    action: Literal["run", "reuse"]
-    reasons: tuple[str, ...] = ()
-    inputs: tuple[str, ...] = ()
-    system: str = ""
+from olive_engine.reporting.planned import PlannedStep
 
 
 @dataclass(frozen=True, slots=True)

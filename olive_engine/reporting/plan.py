@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from olive_engine.reporting import phrases
-from olive_engine.reporting.events import PlannedStep
+from olive_engine.reporting.planned import PlannedStep
 from olive_engine.reporting.tables import Cell, Column, Table
 
 MOST_LINES = 50

@@ -1,0 +1,118 @@
+"""What a run would do, found out without running anything: the part of the API that `olive plan` and `why` need.
+
+Apart from `olive_engine.running`, so that a command that only plans imports nothing that runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from olive_engine import facts as facts_module
+from olive_engine import graph, hub, planner
+from olive_engine.config.findings import known, nearest
+from olive_engine.config.workflow import SystemEntry, Workflow
+from olive_engine.contracts import System
+from olive_engine.errors import InvalidWorkflow, Problem
+from olive_engine.planner import Plan
+from olive_engine.preflight import check as check_hosts
+from olive_engine.reading import reread
+from olive_engine.registry import find_system
+from olive_engine.reporting.planned import PlannedStep
+from olive_engine.staging import CachedResults
+from olive_engine.store import Store
+
+DEFAULT_SYSTEM = "LocalSystem"
+DEBUG_SYSTEM = "InProcess"
+
+
+def check(workflow: Workflow) -> tuple[Problem, ...]:
+    """Say everything that is wrong or doubtful with a workflow, as ``olive validate`` does of a file. Runs nothing.
+
+    An empty answer means that it can be planned. A problem's `severity` tells errors, for which `plan` and `run` would
+    refuse the workflow, from warnings; its `path` says where in the workflow it is.
+    """
+    draft = reread(workflow)
+    return (*draft.problems, *draft.notices)
+
+
+def plan(workflow: Workflow) -> Plan:
+    """Say which steps would run, and why, and whose results would be reused. Runs nothing, asks no network.
+
+    Raises:
+        InvalidWorkflow: with every problem of the workflow, or because the input model cannot be read.
+    """
+    workflow = reread(workflow).raise_if_wrong()
+    with opened(workflow, debug=False) as (store, systems):
+        return made_plan(hub.pin(workflow, online=False), store, systems, online=False)
+
+
+def planned_steps(made: Plan) -> tuple[PlannedStep, ...]:
+    """The plan as reporters are told it."""
+    return tuple(
+        PlannedStep(
+            step=name,
+            kind=step.node.kind,
+            type=step.node.type,
+            action=step.action,
+            reasons=step.reasons,
+            inputs=step.node.inputs,
+            system=step.node.system,
+        )
+        for name, step in made.steps.items()
+    )
+
+
+def why(workflow: Workflow, step: str) -> tuple[str, ...]:
+    """Why a step would run; empty if its result would be reused.
+
+    Args:
+        workflow: what would be run.
+        step: its name, as in `Plan.steps`: ``lora``, ``data:train``, ``lora:accuracy``.
+
+    Raises:
+        InvalidWorkflow: there is no such step, or the workflow is wrong.
+    """
+    steps = plan(workflow).steps
+    if step not in steps:
+        near = nearest(step, steps)
+        hint = f"did you mean `{near}`?" if near else known(steps, listed="the steps are")
+        raise InvalidWorkflow((Problem((), f"there is no step `{step}`", hint),))
+    return steps[step].reasons
+
+
+def preflight(workflow: Workflow, made: Plan) -> tuple[Problem, ...]:
+    """What speaks against running a plan: libraries, providers, devices and room on each step's own host.
+
+    An error among it would stop `run`; a warning would not.
+    """
+    return check_hosts(workflow, made)
+
+
+def made_plan(workflow: Workflow, store: Store, systems: Mapping[str, System], *, online: bool) -> Plan:
+    """The plan of a judged workflow whose hub names are pinned."""
+    built = graph.build(workflow)
+    gathered = facts_module.gather(workflow, built, systems, store, online=online)
+    return planner.plan(built, gathered, CachedResults(store, systems))
+
+
+@contextmanager
+def opened(workflow: Workflow, *, debug: bool) -> Iterator[tuple[Store, dict[str, System]]]:
+    """The store and the systems of a workflow, closed at the end."""
+    store = Store(workflow.base_dir / workflow.cache_dir)
+    if store.root.exists() and not store.root.is_dir():
+        raise InvalidWorkflow((Problem(("cache_dir",), f"{store.root} is a file", "name a folder"),))
+    entries = {graph.LOCAL: SystemEntry(type=DEFAULT_SYSTEM), **workflow.systems}
+    systems: dict[str, System] = {}
+    for name, entry in entries.items():
+        type_ = DEBUG_SYSTEM if debug and entry.type == DEFAULT_SYSTEM else entry.type
+        cls = find_system(type_)
+        if cls is None:
+            raise InvalidWorkflow((Problem(("systems", name, "type"), f"there is no system of type `{type_}`"),))
+        options = entry.options if isinstance(entry.options, cls.config_type) else cls.config_type()
+        systems[name] = cls(name, options)
+    try:
+        yield store, systems
+    finally:
+        for system in systems.values():
+            system.close()
