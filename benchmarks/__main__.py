@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import executor, lora, plan, rerun, startup
+from benchmarks import edits, executor, fuzz, lora, plan, rerun, startup, typos
 from benchmarks.report import Report
 
 BENCHMARKS: Mapping[str, Callable[..., Report]] = {
@@ -15,6 +15,9 @@ BENCHMARKS: Mapping[str, Callable[..., Report]] = {
     "executor": executor.measure,
     "rerun": rerun.measure,
     "lora": lora.measure,
+    "typos": typos.measure,
+    "edits": edits.measure,
+    "fuzz": fuzz.measure,
 }
 
 
@@ -24,11 +27,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes")
     parser.add_argument("--data", type=Path, metavar="DIR", help="lora: train on DIR/*train.jsonl (phrase, tone)")
+    parser.add_argument("--minutes", type=float, default=fuzz.MINUTES, metavar="N", help="fuzz: for how long")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"no benchmark is called {unknown[0]}; there are {', '.join(BENCHMARKS)}")
     for name in options.names or BENCHMARKS:
-        more = {"data": options.data} if name == "lora" else {}
+        more = {"lora": {"data": options.data}, "fuzz": {"minutes": options.minutes}}.get(name, {})
         report = BENCHMARKS[name](quick=options.quick, **more)
         report.show()
         report.save(Path(__file__).parent / "results" / f"{name}.json")

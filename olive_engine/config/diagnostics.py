@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from olive_engine.config.loader import MAX_BYTES
-from olive_engine.config.tree import split_lines
+from olive_engine.config.tree import Text
 from olive_engine.errors import Position, Problem
 
 WIDTH = 100
 """Columns of source shown: a minified file is one line."""
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|[^\s,:{}\[\]]+')
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*("|$)|\'[^\']*(\'|$)|[^\s,:{}\[\]]+')
 
 
 def render(problems: Iterable[Problem], *, source: bool = True) -> str:
@@ -22,7 +22,7 @@ def render(problems: Iterable[Problem], *, source: bool = True) -> str:
 
     The lines are read from the files again; where that fails they are left out.
     """
-    files: dict[str, list[str]] = {}
+    files: dict[str, Text | None] = {}
     blocks = []
     for problem in problems:
         label = "warning: " if problem.severity == "warning" else ""
@@ -35,25 +35,27 @@ def render(problems: Iterable[Problem], *, source: bool = True) -> str:
     return "\n".join(blocks)
 
 
-def _line(position: Position, files: dict[str, list[str]]) -> str | None:
+def _line(position: Position, files: dict[str, Text | None]) -> str | None:
     if position.file not in files:
         try:
             with Path(position.file).open("rb") as stream:
-                files[position.file] = split_lines(stream.read(MAX_BYTES).decode("utf-8-sig", errors="replace"))
+                content = stream.read(MAX_BYTES).decode("utf-8-sig", errors="replace")
         except (OSError, ValueError):
-            files[position.file] = []
-    lines = files[position.file]
-    return lines[position.line - 1].rstrip("\r\n") if 0 < position.line <= len(lines) else None
+            files[position.file] = None
+        else:
+            files[position.file] = Text(position.file, content)
+    text = files[position.file]
+    line = text.line(position.line) if text is not None else None
+    return line.rstrip("\r\n") if line is not None else None
 
 
 def _excerpt(line: str, position: Position) -> str:
     """The line with its number, and carets under the word at the position."""
     column = min(position.column - 1, len(line))
-    token = _TOKEN.match(line, column)
-    length = max(1, token.end() - column) if token else 1
     start = 0 if len(line) <= WIDTH else max(0, column - WIDTH // 3)
     shown = line[start : start + WIDTH]
-    before, marked = line[start:column], line[column : min(column + length, start + WIDTH)]
+    token = _TOKEN.match(line[column : start + WIDTH])  # in what is shown only: a line may be a whole file
+    before, marked = line[start:column], token[0] if token else line[column : column + 1]
     lead = "…" if start else ""
     tail = "…" if start + WIDTH < len(line) else ""
     gutter = f"{position.line:>5} | "

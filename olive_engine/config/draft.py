@@ -16,6 +16,7 @@ from olive_engine.config.legacy import Revision, revise, revise_whole
 from olive_engine.config.overrides import apply_override
 from olive_engine.config.parse import parse
 from olive_engine.config.search.describe import not_yet
+from olive_engine.config.spelling import Corrections, corrected
 from olive_engine.config.tree import Node, Source, find, from_python, locate, merge, plain
 from olive_engine.config.variables import filled_in
 from olive_engine.config.workflow import Workflow
@@ -25,6 +26,10 @@ STAYS = {"storage"}
 """Keys beside those of secrets whose references stay: a storage's URL may hold a password."""
 NAMED = ("data_configs", "evaluators")
 """Sections whose members are used only where they are named."""
+
+
+MAX_ROUNDS = 8
+"""How often misspelt keys may bring further ones to light."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,10 @@ class Draft:
     """The sound data configs by index, so that their files can be checked though something else is wrong."""
     base_dir: Path = field(default_factory=Path)
     """Where relative paths start."""
+    corrections: Corrections = field(default_factory=dict)
+    """Misspelt keys of the files, and what was probably meant."""
+    slips: tuple[Problem, ...] = ()
+    """The problems that `corrections` would mend."""
 
     def locate(self, path: ConfigPath) -> Position | None:
         """Where the value at `path` was written; if it was not, its nearest ancestor. None for values from Python."""
@@ -80,21 +89,34 @@ def read(paths: Sequence[Path], overrides: Sequence[str] = ()) -> Draft:
     Relative paths in the workflow are relative to the working directory; those of `extends` to the file that says so.
     Nothing is raised for a wrong workflow: the problems are in the draft.
     """
-    reader = _Reader()
     files: list[Source] = []
-    complete = True
+    unread: list[Problem] = []
     for path in paths:
         try:
             files += with_bases(path)
         except InvalidWorkflow as error:
-            reader.problems += error.problems
-            complete = False
+            unread += error.problems
+    draft = _read(files, unread, overrides, {})
+    slips: tuple[Problem, ...] = ()
+    corrections: dict[tuple[str, int], str] = {}
+    for _ in range(MAX_ROUNDS):
+        if not draft.corrections.keys() - corrections.keys():
+            break
+        slips += draft.slips
+        corrections.update(draft.corrections)
+        draft = _read(files, unread, overrides, corrections)
+    return draft if not slips else replace(draft, workflow=None, problems=in_line_order((*slips, *draft.problems)))
+
+
+def _read(files: Sequence[Source], unread: Sequence[Problem], overrides: Sequence[str], guessed: Corrections) -> Draft:
+    """What the files come to when the keys of `guessed` are read as what they were probably meant to be."""
+    reader = _Reader(guessed)
     root: Node | None = None
     for source in files:
-        revised = reader.revised(source.root)
+        revised = reader.revised(corrected(source.root, guessed))
         root = revised if root is None else merge(root, revised)
-    if root is None or not complete:
-        return Draft(None, tuple(reader.problems), tuple(reader.notices))
+    if root is None or unread:
+        return Draft(None, in_line_order((*unread, *reader.problems)), tuple(reader.notices))
     return reader.finished(root, tuple(source.text.name for source in files), overrides, Path.cwd())
 
 
@@ -111,9 +133,12 @@ def parse_tree(tree: Mapping[str, object], base_dir: Path | None = None, overrid
 class _Reader:
     """What is found on the way from trees to a workflow."""
 
-    def __init__(self) -> None:
+    def __init__(self, guessed: Corrections | None = None) -> None:
+        self.guessed = guessed or {}
         self.problems: list[Problem] = []
         self.notices: list[Problem] = []
+        self.corrections: dict[tuple[str, int], str] = {}
+        self.slips: list[Problem] = []
         self.lacks: dict[tuple[str, str], list[Problem]] = {}
 
     def revised(self, root: Node, names: Sequence[str] = ()) -> Node:
@@ -129,7 +154,7 @@ class _Reader:
                 self.problems += error.problems
         if overrides or len(names) > 1:  # a later file or `--set` may say otherwise what an earlier one says
             root = self.revised(root, names)
-        findings = Findings(self._after(Revision(root, names), revise_whole))
+        findings = Findings(self._after(Revision(root, names), revise_whole), self.guessed)
         parsed = parse(findings, base_dir, self.lacks)
         self.notices += parsed.notices
         workflow, lacks = parsed.workflow, self._felt(findings.root)
@@ -145,6 +170,8 @@ class _Reader:
             findings.root,
             parsed.data_configs,
             base_dir,
+            {**self.corrections, **findings.corrections},
+            (*self.slips, *findings.slips),
         )
 
     def _felt(self, root: Node) -> tuple[Problem, ...]:
@@ -161,6 +188,8 @@ class _Reader:
 
     def _after(self, revision: Revision, change: Callable[[Revision], None]) -> Node:
         change(revision)
+        self.corrections.update(revision.corrections)
+        self.slips += revision.slips
         self.problems += revision.problems
         self.notices += revision.notices
         self.lacks |= revision.lacks

@@ -13,12 +13,12 @@ from olive_engine.config.spelling import (
     is_old_group,
     key_place,
     likely,
-    nearest as nearest,
     old_names,
     old_values,
     one_of,
     synonym,
 )
+from olive_engine.config.spelling import nearest as nearest
 from olive_engine.config.tree import Node, find, locate, plain, rename
 from olive_engine.errors import ConfigPath, Position, Problem
 
@@ -51,6 +51,7 @@ class Findings:
         self._problems: list[Problem] = []
         self._seen: set[tuple[ConfigPath, bool]] = set()
         self._judged: set[ConfigPath] = set()
+        self._disagreements: dict[int, ConfigPath] = {}
         self._renamed: set[ConfigPath] = set()
         self._unknown: dict[tuple[str, str], list[tuple[ConfigPath, str]]] = {}
 
@@ -58,7 +59,10 @@ class Findings:
     def problems(self) -> tuple[Problem, ...]:
         """All problems, in the order of the files' lines."""
         rest = (Problem((), f"and {self.more} more problems, not shown"),) if self.more else ()
-        return (*in_line_order(self._problems), *rest)
+        others = (each for index, each in enumerate(self._problems) if index not in self._disagreements)
+        wrong = {problem.path[:length] for problem in others for length in range(len(problem.path))}
+        told = [each for index, each in enumerate(self._problems) if self._disagreements.get(index) not in wrong]
+        return (*in_line_order(told), *rest)
 
     @property
     def count(self) -> int:
@@ -70,8 +74,13 @@ class Findings:
         """Whether there are so many that further ones are only counted."""
         return len(self._problems) >= MAX_PROBLEMS
 
-    def add(self, path: ConfigPath, what: str, hint: str = "", *, at_key: bool = False) -> None:
-        """Report a problem with the value at `path`, or with its key; of several at one place the first is kept."""
+    def add(
+        self, path: ConfigPath, what: str, hint: str = "", *, at_key: bool = False, within: ConfigPath | None = None
+    ) -> None:
+        """Report a problem with the value at `path`, or with its key; of several at one place the first is kept.
+
+        With `within`, it is that the members of that mapping do not agree: no news if one of them is wrong itself.
+        """
         if not at_key and (path in self._judged or key_place(find(self.root, path)) in self._guessed):
             return
         if (path, at_key) in self._seen:
@@ -80,6 +89,8 @@ class Findings:
         if self.full:
             self.more += 1
             return
+        if within is not None:
+            self._disagreements[len(self._problems)] = within
         self._problems.append(Problem(path, what, hint, self.locate(path, at_key=at_key)))
 
     def judge(self, path: ConfigPath) -> None:
@@ -163,7 +174,7 @@ class Findings:
         self.add(path, f"no {kind} is called {shown(name)}", hint)
 
     def _repeat(self, kind: str, places: Sequence[tuple[ConfigPath, str]]) -> None:
-        """Count another place that names what is not there, in the problem that stands for all: at the first of them."""
+        """Count another place that names what is not there, in the problem for all of them: at the first."""
         paths = [path for path, _ in places]
         for index, problem in enumerate(self._problems):
             if problem.path in paths and problem.what.startswith(f"no {kind} is called "):

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import JsonValue
 
 from olive_engine.config.findings import Findings
-from olive_engine.config.spelling import SYNONYMS, slips_to, synonym
+from olive_engine.config.spelling import SYNONYMS, synonym
+from olive_engine.config.variables import as_meant
 from olive_engine.errors import ConfigPath
 from olive_engine.options import Options
 
@@ -23,9 +24,9 @@ def checked_keys(
 
     `also` names keys that are valid here beside the fields.
     """
-    if options.model_config.get("extra") == "allow":
-        return raw
     fields = field_types(options)
+    if options.model_config.get("extra") == "allow":
+        return {key: as_meant(value, tuple(_arms(fields.get(key)))) for key, value in raw.items()}
     valid = [*fields, *also]
     result: Mapped = {}
     for key, value in raw.items():
@@ -70,17 +71,23 @@ def chosen(classes: Sequence[type[Options]], raw: Mapping[str, JsonValue]) -> ty
     return None
 
 
-def check_truth(annotation: object, value: JsonValue, path: ConfigPath, findings: Findings) -> None:
-    """Refuse true and false where a number is wanted: pydantic would make 1 and 0 of them."""
+def check_truth(annotation: object, value: JsonValue, path: ConfigPath, findings: Findings) -> JsonValue:
+    """Refuse true and false where a number is wanted: pydantic would make 1 and 0 of them.
+
+    Returns:
+        The value; where it was refused a text, which is no number either.
+    """
     if isinstance(value, bool):
         scalars = set(_arms(annotation))
         if scalars & {int, float} and bool not in scalars:
             noun = "a number" if float in scalars else "a whole number"
             findings.add(path, f"expected {noun}, found {str(value).lower()}")
+            return str(value).lower()
+    return value
 
 
 def _checked(annotation: object, value: JsonValue, path: ConfigPath, findings: Findings) -> JsonValue:
-    check_truth(annotation, value, path, findings)
+    value = check_truth(annotation, as_meant(value, tuple(_arms(annotation))), path, findings)
     if isinstance(value, dict):
         if cls := chosen(nested_options(annotation), value):
             return checked_keys(cls, value, path, findings)
@@ -118,8 +125,8 @@ def _item_type(annotation: object, *, keyed: bool) -> object | None:
 
 
 def _nested_home(key: str, fields: Mapping[str, object]) -> str | None:
-    """``group.option`` where the options of a group know `key` by this name or another tool's, and no field is nearer."""
-    if synonym(key, fields) or slips_to(key, fields):
+    """``group.option`` where a group knows `key`, by this name or another tool's, and no field is called so there."""
+    if synonym(key, fields):
         return None
     for wanted in (key, SYNONYMS.get(key)):
         for name, annotation in fields.items():

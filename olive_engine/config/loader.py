@@ -56,7 +56,8 @@ def loads(data: bytes, name: str, kind: Format | None = None) -> Source:
 
 
 def _decode(data: bytes, name: str) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+    # JSON and YAML begin with an ASCII character: in these encodings it comes with zeros.
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or b"\0" in data[:2]:
         raise _invalid(name, "encoded as UTF-16 or UTF-32", "save it as UTF-8")
     data = data.removeprefix(codecs.BOM_UTF8)
     try:

@@ -207,13 +207,13 @@ def _pass(raw: JsonValue, path: ConfigPath, findings: Findings) -> PassEntry | N
         place = {key: value for key, value in raw.items() if key in PASS_KEYS}
         own = {key: value for key, value in raw.items() if key not in PASS_KEYS}
         options = validated(cls.config_type, own, path, findings)
-        place["type"] = cls.type
+    place["type"] = cls.type if cls is not None else "-"
     if place.get("input") is not None and place.get("inputs"):
         findings.add(
             (*path, "inputs"), "both `input` and `inputs`", "write `inputs` only, with all of them", at_key=True
         )
     try:
-        entry = PassEntry.model_validate({"type": "-", **place, "options": options or Options()})
+        entry = PassEntry.model_validate({**place, "options": options or Options()})
     except ValidationError as error:
         report(error, {key: value for key, value in place.items() if key != "type"}, path, findings)
         return None
@@ -265,13 +265,11 @@ def _metric(raw: JsonValue, path: ConfigPath, findings: Findings) -> MetricEntry
     config: Options | None = Options()
     if cls is not None:
         config = validated(cls.config_type, own.get("metric_config") or {}, (*path, "metric_config"), findings)
-        own["type"] = cls.type
+    own["type"] = cls.type if cls is not None else "-"
     sub_types = _sub_types(own.get("sub_types"), cls, (*path, "sub_types"), findings)
     rest = {key: value for key, value in own.items() if key not in ("metric_config", "sub_types")}
     try:
-        entry = MetricEntry.model_validate(
-            {"type": "-", **rest, "metric_config": config or Options(), "sub_types": sub_types}
-        )
+        entry = MetricEntry.model_validate({**rest, "metric_config": config or Options(), "sub_types": sub_types})
     except ValidationError as error:
         report(error, {key: value for key, value in rest.items() if key != "type"}, path, findings)
         return None

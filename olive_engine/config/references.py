@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pydantic import JsonValue
 
@@ -16,6 +16,8 @@ from olive_engine.options import DataRef, marked
 _NAME = re.compile(NAME)
 RESERVED = ("model", "adapter", "evaluation", "model_config.json", "run.json", "workflow.lock.json")
 """What a run writes into its output folder under names of its own (`olive_engine.outputs`; a test compares them)."""
+Refer = Callable[[ConfigPath, JsonValue, str, Mapping[str, object]], None]
+"""Checks the reference at a path: its value, the section that it is into, the names that are there."""
 _KINDS = {"systems": "system", "evaluators": "evaluator", "passes": "pass", "data_configs": "data config"}
 
 
@@ -32,8 +34,10 @@ def check_references(raw: JsonValue, findings: Findings) -> None:
             _check_name((section, name), name, findings)
     data = _data_names(raw.get("data_configs"), findings)
 
+    unread = {section for section in _KINDS if not _names_are_known(raw, section, findings)}
+
     def refer(path: ConfigPath, value: JsonValue, section: str, names: Mapping[str, object]) -> None:
-        if isinstance(value, str) and value not in names:
+        if isinstance(value, str) and value not in names and section not in unread:
             listed = f"{section} of this workflow"
             findings.unknown_name(path, _KINDS[section], value, names, listed=listed)
 
@@ -52,14 +56,26 @@ def check_references(raw: JsonValue, findings: Findings) -> None:
             refer((*path, "inputs", index), source, "passes", sources)
         for option, required in _data_options(entry.get("type")):
             refer((*path, option), entry.get(option), "data_configs", data)
-            if required and entry.get(option) is None:
+            if required and entry.get(option) is None and "data_configs" not in unread:
                 hint = f"e.g. `{option}: {next(iter(data))}`" if data else "there are no `data_configs` yet"
                 findings.add(path, f"`{option}` is required: it names one of `data_configs`", hint, at_key=True)
     for called, evaluator in evaluators.items():
-        _check_metrics(("evaluators", called, "metrics"), _mapping(evaluator).get("metrics"), data, findings)
+        _check_metrics(("evaluators", called, "metrics"), _mapping(evaluator).get("metrics"), data, refer, findings)
 
 
-def _check_metrics(path: ConfigPath, raw: JsonValue, data: Mapping[str, object], findings: Findings) -> None:
+def _names_are_known(raw: Mapping[str, JsonValue], section: str, findings: Findings) -> bool:
+    """Whether all that a section defines could be read: else what seems to be missing may be in the rest."""
+    value = raw.get(section)
+    if section != "data_configs":
+        return isinstance(value, dict) or (value is None and () not in findings.incomplete)
+    if not isinstance(value, list):
+        return value is None and () not in findings.incomplete
+    return all(isinstance(_mapping(each).get("name"), str) for each in value)
+
+
+def _check_metrics(
+    path: ConfigPath, raw: JsonValue, data: Mapping[str, object], refer: Refer, findings: Findings
+) -> None:
     seen: set[str] = set()
     for index, each in enumerate(_list(raw)):
         metric, place = _mapping(each), (*path, index)
@@ -68,9 +84,7 @@ def _check_metrics(path: ConfigPath, raw: JsonValue, data: Mapping[str, object],
             if name in seen:
                 findings.add((*place, "name"), f"two metrics of this evaluator are called {shown(name)}")
             seen.add(name)
-        if isinstance(source, str) and source not in data:
-            listed = "data_configs of this workflow"
-            findings.unknown_name((*place, "data_config"), "data config", source, data, listed=listed)
+        refer((*place, "data_config"), source, "data_configs", data)
         cls = registry.find_metric(kind) if isinstance(kind, str) else None
         if cls is not None and cls.needs_data and source is None:
             hint = (

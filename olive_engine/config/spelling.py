@@ -165,8 +165,8 @@ def _old() -> tuple[_Old, ...]:
         above, _, name = str(new or "").rpartition(".")
         values = tuple(value for value in getattr(rule, "values", None) or () if isinstance(value, str) and value)
         today = name if new and above == old.rpartition(".")[0] else None
-        for pattern in _variants(tuple(old.split(".")), groups):
-            found.append(_Old(pattern, today, values, isinstance(rule, Lifted)))
+        is_group = isinstance(rule, Lifted)
+        found += [_Old(pattern, today, values, is_group) for pattern in _variants(tuple(old.split(".")), groups)]
     return tuple(found)
 
 

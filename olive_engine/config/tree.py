@@ -6,6 +6,8 @@ Rewrites, merges and overrides move nodes about; positions travel with them.
 from __future__ import annotations
 
 import os
+import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +23,8 @@ MAX_VALUES = 500_000
 """Values in one file, with every alias written out: bounds memory and the time of everything after."""
 MAX_KEY = 500
 """Characters in a key."""
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class Fault(Exception):
@@ -45,27 +49,25 @@ class Text:
         line = bisect_right(self._starts, offset)
         return Position(self.name, line, offset - self._starts[line - 1] + 1)
 
+    def line(self, number: int) -> str | None:
+        """The text of a line, counted from 1, with its end; None if there are fewer."""
+        if not 0 < number <= len(self._starts):
+            return None
+        content = self.content or ""
+        end = self._starts[number] if number < len(self._starts) else len(content)
+        return content[self._starts[number - 1] : end]
+
     @cached_property
-    def _starts(self) -> list[int]:
-        starts = [0]
-        for line in split_lines(self.content or ""):
-            starts.append(starts[-1] + len(line))
-        return starts[:-1] or [0]
+    def _starts(self) -> array[int]:
+        starts = array("Q", [0])
+        starts.extend(end.end() for end in _LINE_END.finditer(self.content or ""))
+        return starts
 
 
 def split_lines(content: str) -> list[str]:
     """Lines with their ends, broken where editors break them: at LF, CR LF and CR, not at form feeds or U+2028."""
-    lines: list[str] = []
-    start = 0
-    while start < len(content):
-        feed, back = content.find("\n", start), content.find("\r", start)
-        if feed < 0 and back < 0:
-            break
-        end = feed + 1 if back < 0 or 0 <= feed <= back + 1 else back + 1
-        lines.append(content[start:end])
-        start = end
-    lines.append(content[start:])
-    return lines
+    starts = [0, *(end.end() for end in _LINE_END.finditer(content))]
+    return [content[start:end] for start, end in zip(starts, [*starts[1:], len(content)], strict=True)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,10 +12,11 @@ from pydantic_core import ErrorDetails
 
 from olive_engine.config.findings import Findings, known, shown
 from olive_engine.config.keys import checked_keys
+from olive_engine.config.shapes import meaning, option_at, shape
 from olive_engine.config.spelling import likely, one_of
 from olive_engine.config.workflow import NAME
 from olive_engine.errors import ConfigPath
-from olive_engine.options import Options
+from olive_engine.options import Options, OptionsClass
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - the options class that is read
 
@@ -42,26 +44,33 @@ _LIMITS = {
     "less_than_equal": ("at most", "le"),
     "multiple_of": ("a multiple of", "multiple_of"),
 }
+_OPTION = re.compile(r"`?(\w+(?:\.\w+)*)`?(: )?")
 _YAML_WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 def validated(cls: type[O], raw: JsonValue, path: ConfigPath, findings: Findings) -> O | None:
     """Read `raw` as options of `cls`; every fault is reported under `path`, and None returned."""
     if not isinstance(raw, dict):
-        findings.add(path, f"expected a mapping, found {shown(raw)}")
+        findings.add(path, f"expected a mapping, found {shown(raw)}", f"e.g. {shape(cls)}" if cls.model_fields else "")
         return None
     before = findings.count
     raw = checked_keys(cls, raw, path, findings)
     try:
         options = cls.model_validate(raw)
     except ValidationError as error:
-        report(error, raw, path, findings)
+        report(error, raw, path, findings, cls)
         return None
     return options if findings.count == before else None
 
 
-def report(error: ValidationError, raw: JsonValue, path: ConfigPath, findings: Findings) -> None:
-    """Report all faults of one failed validation of `raw`, which stands at `path`."""
+def report(
+    error: ValidationError,
+    raw: JsonValue,
+    path: ConfigPath,
+    findings: Findings,
+    options: OptionsClass | None = None,
+) -> None:
+    """Report all faults of one failed validation of `raw`, which stands at `path` and was read as `options`."""
     faults = [_Fault.of(detail, raw) for detail in error.errors(include_url=False)]
     missing: dict[ConfigPath, list[str]] = {}
     for place in dict.fromkeys(fault.place for fault in faults):
@@ -75,11 +84,48 @@ def report(error: ValidationError, raw: JsonValue, path: ConfigPath, findings: F
             missing.setdefault(place[:-1], []).append(str(place[-1]))
             continue
         what, hint = _sentence(here, _value_at(raw, place))
-        findings.add((*path, *place), what, hint)
+        if not hint and (noun := _noun(kind)) in ("a mapping", "a list"):
+            hint = _example(options, place, noun)
+        group = _value_at(raw, place)
+        if kind == "value_error" and isinstance(group, dict):
+            option, what = _of_option(what, group)
+            findings.add((*path, *place, *option), what, hint, within=(*path, *place))
+        else:
+            findings.add((*path, *place), what, hint)
     for place, names in missing.items():
         if (*path, *place) not in findings.unread:
             what = f"{_listed(names)} {'is' if len(names) == 1 else 'are'} required"
-            findings.add((*path, *place, names[0]), what)
+            findings.add((*path, *place, names[0]), what, _meanings(options, place, names))
+
+
+def _of_option(what: str, group: Mapping[str, JsonValue]) -> tuple[tuple[str, ...], str]:
+    """Which written option a sentence about a group begins with, and the sentence; ``option: …`` without that name."""
+    head = _OPTION.match(what)
+    names = head[1].split(".") if head is not None else []
+    at: JsonValue = dict(group)
+    for name in names:
+        if not isinstance(at, dict) or name not in at:
+            return (), what
+        at = at[name]
+    return tuple(names), what[head.end() :] if head is not None and head[2] else what
+
+
+def _example(options: OptionsClass | None, place: ConfigPath, noun: str) -> str:
+    info = option_at(options, place) if options is not None else None
+    written = shape(info.annotation) if info is not None else ""
+    return f"e.g. {written}" if written.startswith("{" if noun == "a mapping" else "[") else ""
+
+
+def _meanings(options: OptionsClass | None, place: ConfigPath, names: Sequence[str]) -> str:
+    """What the missing options mean, and how groups of them are written."""
+    said = []
+    for name in names:
+        info = option_at(options, (*place, name)) if options is not None else None
+        if info is None or not meaning(info):
+            return ""
+        written = f": {text}" if (text := shape(info.annotation)) else ""
+        said.append((f"{name}: " if len(names) > 1 else "") + meaning(info) + written)
+    return "; ".join(said)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -73,7 +73,7 @@ def scalar(value: str, offset: int) -> str | int | float | bool | None:
         return real(value, offset)
     if _NOT_FINITE.fullmatch(value):
         raise Fault(offset, f"expected a finite number, found {value}")
-    return value
+    return check_text(value, offset)
 
 
 class _Composer:
@@ -109,13 +109,13 @@ class _Composer:
     def scalar(self, event: yaml.ScalarEvent, at: int) -> None:
         if event.tag not in (None, "!", _TEXT_TAG):
             raise Fault(at, f"the YAML tag {_short_tag(event.tag)} means nothing in a workflow", "remove it")
-        value = check_text(event.value, at)
+        value = event.value
         is_plain = event.style in (None, "") and event.tag is None
         if self.at_key():
             self.key(check_text(value, at, key=True), at, plain=is_plain)
             return
         self.counted(at, 1)
-        node = Node(scalar(value, at) if is_plain else value, self.text, at)
+        node = Node(scalar(value, at) if is_plain else check_text(value, at), self.text, at)
         if event.anchor:
             self.anchors[event.anchor] = (node, 1)
         self.add(node)
@@ -200,6 +200,9 @@ def _explain(content: str, offset: int, error: yaml.MarkedYAMLError) -> Fault:
     opened = error.context_mark.index if error.context_mark else offset
     if "quoted scalar" in context and "end of stream" in problem:
         return Fault(opened, "text without a closing quote")
+    if "escape" in problem:
+        hint = r"a backslash itself is written \\ in double quotes, or \ in single ones"
+        return Fault(offset, "no YAML escape", hint)
     if "did not find expected ',' or" in problem:
         bracket = "]" if "sequence" in context else "}"
         return Fault(opened, f"a list or mapping in brackets without `,` between its items, or without its `{bracket}`")

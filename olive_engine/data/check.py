@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from olive_engine.config.data import DataConfig, FileFormat
-from olive_engine.config.findings import known, nearest
+from olive_engine.config.data import DataConfig, FileFormat, template_fields
+from olive_engine.config.findings import known
+from olive_engine.config.local_models import beside_file
+from olive_engine.config.spelling import nearest
 from olive_engine.data.columns import first_rows
 from olive_engine.data.files import expand
 from olive_engine.data.readers import Row, UnreadableRows
 from olive_engine.data.text import messages_of, render
-from olive_engine.errors import ConfigPath, Problem
+from olive_engine.errors import ConfigPath, Position, Problem
 
 SAMPLE = 100
 """Rows of each file whose values are tried on the template."""
@@ -21,48 +24,72 @@ SAMPLE = 100
 _FILES = ("load_dataset_config", "data_files")
 
 
-def check(config: DataConfig, base_dir: Path) -> list[Problem]:
-    """Everything wrong with a data set that its local files tell; nothing is said of the hub.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the local files of a data set tell."""
+
+    problems: tuple[Problem, ...] = ()
+    """With paths that start at the data config."""
+    rows: int | None = None
+    """How many rows it takes, where they had to be read for the check anyway."""
+
+
+def check(config: DataConfig, base_dir: Path, written: Position | None = None) -> Checked:
+    """Look at a data set's local files; nothing is said of the hub.
 
     Args:
         config: the data set.
         base_dir: what relative paths are relative to.
-
-    Returns:
-        Problems whose paths start at the data config.
+        written: where ``data_files`` stand, so that files beside that file are hinted at.
     """
     load = config.load_dataset_config
     if load.format is None or load.is_remote:
-        return []
+        return Checked()
     problems: list[Problem] = []
     counts: dict[str, int | None] = {}
     columns: dict[str, None] | None = {}
+    lacking: dict[str, _Lacking] = {}
     for split in dict.fromkeys(part.name for part in load.splits):
         counts[split] = 0
         for name, place in _named(config, split):
             try:
                 paths = expand(name, base_dir, load.format)
             except FileNotFoundError as error:
-                problems.append(Problem(place, str(error), _near(name, base_dir)))
+                problems.append(Problem(place, str(error), beside_file(name, written) or _near(name, base_dir)))
                 columns = counts[split] = None
                 continue
             for path in paths:
                 found = _look(path, place, config, load.format, problems)
                 counts[split] = _sum(counts[split], found.count)
                 columns = None if columns is None or found.columns is None else columns | found.columns
+                for column, rows in found.lacking.items():
+                    lacking.setdefault(column, _Lacking(rows.first)).count += rows.count
     if problems:
-        return problems
+        return Checked(tuple(problems))
     # JSON rows may name a column for the first time far down: where only the beginning was read, that is a doubt.
     sure = load.format == "csv" or None not in counts.values()
-    return _missing(config, columns, "error" if sure else "warning") + _empty(config, counts)
+    taken = _taken(config, counts)
+    missing = _missing(config, columns, "error" if sure else "warning")
+    told = [problem for problem in _left_out(config, lacking) if problem.path not in {each.path for each in missing}]
+    return Checked((*missing, *told, *(_empty(config, counts) if taken == 0 else ())), taken)
 
 
+@dataclass
+class _Lacking:
+    """Rows without a value in a column that they need."""
+
+    first: str
+    """Where the first of them is."""
+    count: int = 0
+
+
+@dataclass(frozen=True)
 class _Found:
     """What a look into one file found; None: not known."""
 
-    def __init__(self, count: int | None = None, columns: dict[str, None] | None = None) -> None:
-        self.count = count
-        self.columns = columns
+    count: int | None = None
+    columns: dict[str, None] | None = None
+    lacking: dict[str, _Lacking] = field(default_factory=dict)
 
 
 def _named(config: DataConfig, split: str) -> Iterable[tuple[str, ConfigPath]]:
@@ -90,9 +117,14 @@ def _look(
         columns: dict[str, None] = {}
         count = 0
         misfit: Problem | None = None
+        lacking: dict[str, _Lacking] = {}
+        wanted = template_fields(config)
         for row in rows:
             columns |= dict.fromkeys(row)
             count += 1
+            for column in wanted:
+                if row.get(column) is None:
+                    lacking.setdefault(column, _Lacking(f"{path}: row {count}")).count += 1
             if misfit is None and count <= SAMPLE:
                 misfit = _misfit(row, config, f"{path}: row {count}")
     except UnreadableRows as error:
@@ -103,7 +135,7 @@ def _look(
         return _Found()
     if misfit is not None:
         problems.append(misfit)
-    return _Found(count if complete else None, columns)
+    return _Found(count if complete else None, columns, lacking)
 
 
 def _misfit(row: Row, config: DataConfig, place: str) -> Problem | None:
@@ -142,16 +174,33 @@ def _missing(
     return problems
 
 
-def _empty(config: DataConfig, counts: dict[str, int | None]) -> list[Problem]:
-    """No row in the split at all: so far as the counts are known."""
+def _left_out(config: DataConfig, lacking: dict[str, _Lacking]) -> list[Problem]:
+    """A warning for each column that some rows have no value in: they are left out, which may not be meant."""
+    problems = []
+    for option, wanted in config.pre_process_data_config.columns.items():
+        for column in wanted:
+            if rows := lacking.get(column):
+                more = f", and {rows.count - 1} more rows have none" if rows.count > 1 else ""
+                what = f"{rows.first} has no {column!r}{more}"
+                place = ("pre_process_data_config", option)
+                problems.append(Problem(place, what, "such rows are left out", severity="warning"))
+    return problems
+
+
+def _taken(config: DataConfig, counts: dict[str, int | None]) -> int | None:
+    """How many rows the split takes; None where the counts are not all known."""
     load, taken = config.load_dataset_config, 0
     for part in load.splits:
         count = counts[part.name]
         if count is None:
-            return []
+            return None
         taken += len(part.rows(count))
-    if taken:
-        return []
+    return taken if load.max_samples is None else min(taken, load.max_samples)
+
+
+def _empty(config: DataConfig, counts: dict[str, int | None]) -> list[Problem]:
+    """No row in the split at all."""
+    load = config.load_dataset_config
     found = ", ".join(f"{name} has {count} rows" for name, count in counts.items())
     return [Problem(("load_dataset_config", "split"), f"{load.split} takes no row; {found}")]
 

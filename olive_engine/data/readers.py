@@ -21,6 +21,9 @@ Row = dict[str, JsonValue]
 CSV_CELL = 1 << 30
 """The longest CSV cell in characters; Python's own limit of 131072 is too small for a document."""
 
+OTHER_SEPARATORS = (";", "\t", "|")
+"""What stands between the columns of files that are called CSV and are not."""
+
 
 class UnreadableRows(ValueError):
     """A data file cannot be read as what it is said to be; the message is one sentence with file and line."""
@@ -171,6 +174,11 @@ def _csv_rows(text: str, name: str, *, complete: bool) -> Iterator[Row]:
     finally:
         csv.field_size_limit(limit)
     header = rows[0] if rows else []
+    other = next((mark for mark in OTHER_SEPARATORS if len(header) == 1 and mark in header[0]), None)
+    if other is not None:
+        raise UnreadableRows(
+            f"{name}:1: expected columns separated by commas, found {header[0]!r}; save the file with `,` for {other!r}"
+        )
     if len(set(header)) < len(header):
         raise UnreadableRows(f"{name}:1: the columns must have different names, found {', '.join(header)}")
     for cells, line in list(zip(rows, lines, strict=True))[1 : None if complete else -1]:

@@ -57,3 +57,11 @@ def test_a_file_that_is_gone_or_shorter_shows_no_line(tmp_path: Path) -> None:
     assert render([at(path, 7, 1)]) == f"{path}:7:1: a.b: wrong; mend it"
     path.write_text("short")
     assert render([at(path, 1, 99)]).split("\n")[1:] == ["    1 | short", "      |      ^"]
+
+
+def test_a_text_that_is_cut_off_is_marked_to_the_edge(tmp_path: Path) -> None:
+    path = tmp_path / "w.json"
+    path.write_text('{"' + "k" * 1_000_000 + '": 1}')
+    _, line, carets = render([at(path, 1, 2)]).split("\n")
+    assert line == '    1 | {"' + "k" * (WIDTH - 2) + "…"
+    assert carets == "      |  " + "^" * (WIDTH - 1)

@@ -1,137 +1,115 @@
-"""Whatever the bytes: a workflow, or problems. A short seeded campaign; nothing but `InvalidWorkflow` may come out."""
+"""Whatever is read: a workflow, or problems. A short seeded part of `python -m benchmarks fuzz`."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import time
+from pathlib import Path
 
-import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+import pytest
 
+from benchmarks.fuzz import TARGETS, Tally, feed
+from benchmarks.huge import HUGE, cost_of
 from olive_engine.config.diagnostics import render
-from olive_engine.config.draft import Draft, parse_tree
-from olive_engine.config.loader import Format, loads
+from olive_engine.config.draft import parse_tree
+from olive_engine.config.loader import MAX_BYTES, loads
 from olive_engine.config.overrides import apply_override
-from olive_engine.config.tree import from_python
+from olive_engine.config.tree import MAX_VALUES, from_python
 from olive_engine.errors import InvalidWorkflow
+from olive_engine.reading import read_workflow
 
-from .test_draft import GOOD
-
-FUZZ = settings(
-    derandomize=True,
-    database=None,
-    deadline=None,
-    max_examples=150,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+WICKED = (
+    "31 MiB, one JSON key",
+    "JSON, 10 million [",
+    "YAML aliases, 9 to the 29th",
+    "YAML merge keys of merge keys",
+    "a number of 10 million digits",
 )
-FORMATS: st.SearchStrategy[Format] = st.sampled_from(["json", "yaml"])
-TEXTS = {"json": json.dumps(GOOD, indent=1), "yaml": yaml.safe_dump(GOOD, sort_keys=False)}
+"""Those of `HUGE` that are quick when they are read well, and were not always."""
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-known_words = st.sampled_from(
-    [
-        "type",
-        "name",
-        "passes",
-        "Tuner",
-        "ToySum",
-        "inputs",
-        "train",
-        "score",
-        "metrics",
-        "HfModel",
-        "r",
-        "search",
-        "here",
+
+@pytest.fixture(autouse=True)
+def plugins() -> None:
+    """Only what is installed: the workflows that are changed are for users."""
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_nothing_but_problems_comes_out(name: str) -> None:
+    tally = Tally()
+    feed(TARGETS[name], tally, 60, 0)
+    assert tally.inputs >= 60
+    assert tally.problems > 30
+
+
+@pytest.mark.parametrize("name", WICKED)
+def test_a_wicked_file_is_read_in_bounded_time_and_memory(name: str) -> None:
+    _, taken, memory = cost_of(name)
+    assert taken < 20
+    assert memory < 512
+
+
+def test_a_file_of_fifty_megabytes_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "w.json"
+    path.write_bytes(b'{"a": "' + b"x" * 50_000_000 + b'"}')
+    started = time.perf_counter()
+    draft = read_workflow([path])
+    assert time.perf_counter() - started < 2
+    assert [str(each) for each in draft.problems] == [
+        f"{path}: larger than {MAX_BYTES >> 20} MiB; data belong in files of their own"
     ]
+
+
+def test_the_wicked_files_are_what_they_are_called() -> None:
+    bomb = HUGE["YAML aliases, 9 to the 29th"][1]()
+    assert len(bomb) < 2000
+    with pytest.raises(InvalidWorkflow, match=f"more than {MAX_VALUES:,} values, aliases written out"):
+        loads(bomb, "bomb", "yaml")
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ("{}".encode("utf-16"), "w: encoded as UTF-16 or UTF-32; save it as UTF-8"),
+        ("{}".encode("utf-32"), "w: encoded as UTF-16 or UTF-32; save it as UTF-8"),
+        ("{}".encode("utf-16-le"), "w: encoded as UTF-16 or UTF-32; save it as UTF-8"),
+        ("{}".encode("utf-16-be"), "w: encoded as UTF-16 or UTF-32; save it as UTF-8"),
+        ("a: é".encode("latin-1"), "w:1:4: not UTF-8: the byte 0xe9; save the file as UTF-8"),
+        (b"a: b\x00", "w:1:5: the character '\\x00' may not stand in YAML"),
+        (b'{"a": "\\u0000"}', "w:1:7: the text holds a null character or half of a surrogate pair"),
+        (b'{"a": "\\ud800"}', "w:1:7: the text holds a null character or half of a surrogate pair"),
+        (
+            b'a: "\\ud800"',
+            r"w:1:7: no YAML escape; a backslash itself is written \\ in double quotes, or \ in single ones",
+        ),
+        (b'a: "\\0"', "w:1:4: the text holds a null character or half of a surrogate pair"),
+        (b"a:\n\t- b", "w:2:1: a tab used as indentation; YAML allows spaces only"),
+        (b"a: .inf", "w:1:4: expected a finite number, found .inf"),
+        (b"a: 1e999", "w:1:4: expected a finite number, found 1e999"),
+        (b"a: &x [*x]", "w:1:8: *x stands inside &x itself"),
+        (b"? [a]\n: b", "w:1:3: a key must be text; put text that begins with `{` or `[` in quotes"),
+        (b"a: !!python/none", "w:1:4: the YAML tag !!python/none means nothing in a workflow; remove it"),
+        (b"a: 1\n---\nb: 2", "w:2:1: a second document; a workflow file holds one; remove the line `---`"),
+        (b"a: {<<: 1}", "w:1:5: `<<` takes a mapping, or a list of mappings"),
+        (b"k" * 501 + b": 1", "w:1:1: the key has 501 characters; expected at most 500"),
+    ],
 )
-values = st.recursive(
-    scalars | known_words,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(known_words | st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
+def test_what_is_said_of_odd_files(data: bytes, what: str) -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        loads(data, "w")
+    assert str(caught.value) == what
+    render(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    "override", ["=", "a", "a..b=1", "[0]=1", "a=[", "a={b: *c}", "a=\ud800", "a=\x00", "a[9999999]=1"]
 )
+def test_what_cannot_be_set_is_a_problem(override: str) -> None:
+    with pytest.raises(InvalidWorkflow) as caught:
+        apply_override(from_python({"a": [1]}), override)
+    assert [problem.position is None for problem in caught.value.problems] == [False]
+    render(caught.value.problems)
 
 
-def judged(draft: Draft) -> None:
-    """Either there is a workflow, or there are errors that can be shown."""
-    assert (draft.workflow is None) == bool(draft.problems)
-    render(draft.problems)
-
-
-def located(error: InvalidWorkflow) -> None:
-    """Every problem has its place, and can be shown."""
-    assert [problem for problem in error.problems if problem.position is None] == []
-    render(error.problems)
-
-
-def read_text(data: bytes, kind: Format) -> None:
-    try:
-        tree = loads(data, "fuzz", kind).tree
-    except InvalidWorkflow as error:
-        located(error)
-        return
-    if isinstance(tree, dict):
-        judged(parse_tree(tree))
-
-
-@FUZZ
-@given(st.binary(max_size=200), FORMATS)
-def test_any_bytes(data: bytes, kind: Format) -> None:
-    read_text(data, kind)
-
-
-@FUZZ
-@given(st.text(alphabet="{}[]:,-&*!|>'\"#%@`? \n\t\r\\aA01.e+~<\u2028\ufeff\x85é", max_size=60), FORMATS)
-def test_any_marks(text: str, kind: Format) -> None:
-    read_text(text.encode(), kind)
-
-
-@FUZZ
-@given(st.data(), FORMATS)
-def test_a_good_file_with_some_characters_changed(data: st.DataObject, kind: Format) -> None:
-    text = TEXTS[kind]
-    for _ in range(data.draw(st.integers(1, 4))):
-        start = data.draw(st.integers(0, len(text)))
-        length = data.draw(st.integers(0, 5))
-        text = text[:start] + data.draw(st.text(max_size=4)) + text[start + length :]
-    read_text(text.encode(errors="surrogatepass"), kind)
-
-
-@FUZZ
-@given(st.dictionaries(st.sampled_from([*GOOD, "search_space", "model"]) | st.text(max_size=8), values, max_size=5))
-def test_any_tree(tree: dict[str, Any]) -> None:
-    judged(parse_tree(tree))
-
-
-@FUZZ
-@given(st.data())
-def test_a_good_tree_with_some_values_changed(data: st.DataObject) -> None:
-    tree = json.loads(TEXTS["json"])
-    for _ in range(data.draw(st.integers(1, 3))):
-        place: Any = tree
-        while True:
-            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-            if not keys:
-                break
-            key = data.draw(st.sampled_from(keys))
-            if isinstance(place[key], dict | list) and data.draw(st.booleans()):
-                place = place[key]
-                continue
-            if isinstance(place, dict) and data.draw(st.booleans()):
-                place[data.draw(known_words | st.text(max_size=6))] = place.pop(key)
-            else:
-                place[key] = data.draw(values)
-            break
-    judged(parse_tree(tree))
-
-
-@FUZZ
-@given(st.text(alphabet="passesluner.[]0=:{}'\"1- ", max_size=30), values)
-def test_any_override(override: str, value: Any) -> None:
-    try:
-        root = from_python(GOOD)
-        apply_override(root, override)
-        apply_override(root, f"{override}={value}")
-    except InvalidWorkflow as error:
-        located(error)
+def test_a_tree_that_holds_itself_is_a_problem() -> None:
+    tree: dict[str, object] = {}
+    tree["passes"] = tree
+    assert [str(each) for each in parse_tree(tree).problems] == ["nested more than 64 levels deep"]

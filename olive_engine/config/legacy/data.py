@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.resources import url_of
 from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Refused, Rewritten, Rule
+from olive_engine.config.spelling import slips_to
 from olive_engine.errors import ConfigPath
 
 _PARTS = ("load_dataset_config", "pre_process_data_config", "post_process_data_config", "dataloader_config")
@@ -126,11 +127,11 @@ def _reasons(revision: Revision, path: ConfigPath) -> Iterator[tuple[str, Config
         if revision.value((*path, name)):
             yield f"data with a `{name}` are not available yet: they run code of your own", (*path, name)
     kind = revision.value((*path, "type"))
-    if isinstance(kind, str) and kind.lower() not in _CONTAINERS and kind.lower().endswith("container"):
+    if isinstance(kind, str) and kind.lower().endswith("container") and not slips_to(kind, _CONTAINERS):
         yield f"a {kind} is not available yet", (*path, "type")
     for part in _PARTS:
         own = revision.value((*path, part, "type"))
-        if isinstance(own, str) and own.lower() not in _OURS.get(part, ()):
+        if isinstance(own, str) and not slips_to(own, _OURS.get(part, ())):
             yield f"data of the type {own} are not available yet", (*path, part, "type")
         if part in ("load_dataset_config", "pre_process_data_config"):
             for name in _OTHER_TASKS:

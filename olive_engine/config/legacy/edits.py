@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
 
+from olive_engine.config.spelling import key_place
 from olive_engine.config.tree import Node, find, from_python, plain, rename, with_node
 from olive_engine.errors import ConfigPath, Problem, dotted
 
@@ -67,6 +68,10 @@ class Revision:
     edits: list[Edit] = field(default_factory=list)
     notices: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    corrections: dict[tuple[str, int], str] = field(default_factory=dict)
+    """Misspelt keys of files, and what was probably meant."""
+    slips: list[Problem] = field(default_factory=list)
+    """The problems that `corrections` would mend."""
     lacks: dict[tuple[str, str], list[Problem]] = field(default_factory=dict)
     """What is read and cannot be had yet, by (section, name): warnings, until it comes to running."""
 
@@ -141,10 +146,22 @@ class Revision:
         node = find(self.root, path if at is None else at)
         self.notices.append(Problem(path, text, position=node.key_position if node else None, severity="warning"))
 
-    def refuse(self, path: ConfigPath, what: str, hint: str = "") -> None:
-        """Report what cannot be read as anything here."""
+    def refuse(self, path: ConfigPath, what: str, hint: str = "", *, at_value: bool = False) -> None:
+        """Report what cannot be read as anything here, at its key or at its value."""
         node = find(self.root, path)
-        self.problems.append(Problem(path, what, hint, node.key_position if node else None))
+        place = (node.position if at_value else node.key_position) if node else None
+        self.problems.append(Problem(path, what, hint, place))
+
+    def misspelt(self, path: ConfigPath, name: str) -> None:
+        """Report a key that was probably meant to be `name`: the files are then read again with it."""
+        node = find(self.root, path)
+        position = node.key_position if node else None
+        problem = Problem(path, f"unknown option `{path[-1]}`", f"did you mean `{name}`?", position)
+        place = key_place(node)
+        self.problems.append(problem)
+        if place is not None:
+            self.corrections[place] = name
+            self.slips.append(problem)
 
     def lack(self, path: ConfigPath, what: str, name: JsonValue, at: ConfigPath | None = None) -> None:
         """Report what is right and cannot be had yet, of the data config or evaluator of that name.
@@ -176,7 +193,7 @@ def applied(root: Node, edit: Edit, source: Node | None = None) -> Node:
         case Remove(path):
             return with_node(root, path, None)
         case Put(path, value):
-            return _put(root, path, _placed(from_python(value), source))
+            return _put(root, path, _placed(from_python(value), source, value))
         case NameItems(path):
             node = find(root, path)
             return with_node(root, path, _named(node)) if node is not None else root
@@ -232,11 +249,13 @@ def _named(node: Node) -> Node:
     return replace(node, value=tuple(items))
 
 
-def _placed(node: Node, source: Node | None) -> Node:
-    """A value from Python, at the place in a text that it is said to be from."""
+def _placed(node: Node, source: Node | None, plain_value: JsonValue = None) -> Node:
+    """A value from Python, at the place in a text that it is said to be from; a part of that text as it is there."""
     if source is None:
         return node
     value = node.value
+    if isinstance(value, Mapping | tuple) and plain(source) == plain_value:
+        return source
     if isinstance(value, Mapping):
         value = {name: _placed(child, source) for name, child in value.items()}
     elif isinstance(value, tuple):
@@ -249,6 +268,11 @@ def _matches(node: Node, pattern: tuple[str, ...], path: ConfigPath) -> Iterator
         yield path
         return
     head, rest = pattern[0], pattern[1:]
+    if head not in ("*", "@"):
+        named = node.value.get(head) if isinstance(node.value, Mapping) else None
+        if named is not None:
+            yield from _matches(named, rest, (*path, head))
+        return
     members: list[tuple[str | int, Node]] = []
     if isinstance(node.value, Mapping):
         members += node.value.items()
@@ -262,5 +286,4 @@ def _matches(node: Node, pattern: tuple[str, ...], path: ConfigPath) -> Iterator
             yield from _matches(node, rest, path)
         return
     for key, child in members:
-        if head in ("*", str(key)):
-            yield from _matches(child, rest, (*path, key))
+        yield from _matches(child, rest, (*path, key))

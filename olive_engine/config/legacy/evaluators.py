@@ -71,6 +71,10 @@ def _sub_types(revision: Revision) -> None:
     """Olive 0.2 wrote one value for each metric, on the metric itself."""
     for path in revision.matches(f"{_METRIC}.sub_type"):
         name = revision.value(path)
+        if isinstance(name, list):
+            revision.note(path, "`sub_type` is called `sub_types`")
+            revision.move(path, (*path[:-1], "sub_types"))
+            continue
         entry: dict[str, object] = {"name": name}
         renamed = {"priority_rank": "priority", "goal": "goal", "higher_is_better": "higher_is_better"}
         for old, new in renamed.items():

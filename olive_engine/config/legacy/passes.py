@@ -8,6 +8,7 @@ from olive_engine.config.legacy.builder import BUILDER
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Refused, Rewritten, Rule, Valued, type_of
 from olive_engine.config.legacy.search import VALUES
+from olive_engine.config.spelling import nearest
 from olive_engine.errors import ConfigPath
 
 _EACH = "passes.*.@"
@@ -71,11 +72,22 @@ def _flows(revision: Revision) -> None:
     if not revision.has(path):
         return
     names, flows = revision.members(("passes",)), _names_in(revision.value(path))
-    unknown = [name for flow in flows or [] for name in flow if name not in names]
+    unknown = [
+        at
+        for at in (*revision.matches("pass_flows.*"), *revision.matches("pass_flows.*.*"))
+        if isinstance(name := revision.value(at), str) and name not in names
+    ]
     if flows is None:
         revision.refuse(path, "expected a list of lists of pass names", "e.g. [[lora, merge]]")
+    elif not names:
+        if revision.value(("passes",)) is None:
+            revision.refuse(path, "the passes of the flows are not described", "add a section `passes`")
     elif unknown:
-        revision.refuse(path, f"there is no pass {unknown[0]!r}", f"passes of this file: {', '.join(names)}")
+        for at in unknown:
+            name = str(revision.value(at))
+            near = nearest(name, names)
+            hint = f"did you mean `{near}`?" if near else f"passes of this file: {', '.join(names)}"
+            revision.refuse(at, f"there is no pass {name!r}", hint)
     elif flows:
         _join(revision, flows, names)
     revision.remove(path)

@@ -10,6 +10,8 @@ from olive_engine import registry
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.input_model import DATASET
 from olive_engine.config.legacy.systems import device_of
+from olive_engine.config.spelling import slips_to
+from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig, Workflow
 from olive_engine.errors import ConfigPath
 from olive_engine.options import DataRef, OptionsClass, marked
 
@@ -30,8 +32,14 @@ def revise_whole(revision: Revision) -> None:
 
 def _nulls(revision: Revision) -> None:
     """A setting of nothing is the default; not before the merge, for it may be what a later file says of another."""
-    for section, kept in (((), ("input_model", "search_strategy")), (("input_model",), ("type",))):
+    model = {*HfModelConfig.model_fields, *OnnxModelConfig.model_fields}
+    for section, kept, known in (
+        ((), ("input_model", "search_strategy"), Workflow.model_fields),
+        (("input_model",), ("type",), model),
+    ):
         for name in revision.members(section):
+            if name not in known and slips_to(name, known):
+                continue  # reported as misspelt, though it says nothing
             if revision.value((*section, name)) is None and name not in kept:
                 revision.note((*section, name), "nothing (null) is the default")
                 revision.remove((*section, name))
@@ -64,7 +72,13 @@ def _training_config(revision: Revision) -> None:
             revision.remove(path)
         return
     trained = [entry for entry, options in _passes(revision) if "training_args" in options.model_fields]
-    if not trained:
+    read = {entry for entry, _ in _passes(revision)}
+    written = revision.value(("passes",))
+    if not trained and (
+        not isinstance(written, dict | None) or any(entry not in read for entry in revision.matches("passes.*.@"))
+    ):
+        pass  # what could not be read may be a pass that trains
+    elif not trained:
         revision.refuse(path, "there is no pass that trains", "add one, such as {type: LoRA}, or remove this")
     else:
         names = ", ".join(str(entry[1]) for entry in trained)

@@ -135,7 +135,7 @@ def fits(value: JsonValue, option: Option, place: ConfigPath, findings: Findings
 
 def _typed(raw: dict[str, JsonValue], option: Option, place: ConfigPath, findings: Findings) -> SearchValue | None:
     kind = raw.get("type")
-    slip = next((key for key in raw if nearest(key, ["type"])), None) if kind is None else None
+    slip = next((key for key in raw if nearest(key, ["type"])), None) if "type" not in raw else None
     if slip is not None and findings.unknown_key((*place, slip), ["type"]) is not None:
         kind = raw[slip]
         raw = {"type" if key == slip else key: value for key, value in raw.items()}

@@ -68,7 +68,7 @@ class PassOptions:
 
     def __init__(self, passes: JsonValue) -> None:
         self.entries: list[Entry] = []
-        self.complete = True
+        self.complete = passes is None or isinstance(passes, dict)
         """Whether all passes are known; if not, a name that fits nothing may be theirs."""
         for slot, value in passes.items() if isinstance(passes, dict) else ():
             self._add(slot, value)
