@@ -10,7 +10,8 @@ import yaml
 
 from olive_engine.config.legacy import Revision, revise, revise_whole
 from olive_engine.config.legacy.passes import _ARGS_NOT_NEEDED
-from olive_engine.config.legacy.table import FILE_RULES
+from olive_engine.config.legacy.table import FILE_RULES, JOINED, LAST
+from olive_engine.config.legacy.whole import bring_together
 from olive_engine.config.loader import loads
 from olive_engine.config.tree import plain
 
@@ -420,6 +421,7 @@ def plugins() -> None:
 def revised(text: str) -> Revision:
     revision = Revision(loads(text.encode(), "w.yaml", "yaml").root)
     revise(revision)
+    bring_together(revision)
     return revision
 
 
@@ -478,6 +480,7 @@ def test_flows_become_inputs(flows: str) -> None:
 
 def test_every_rule_of_the_table_has_a_case() -> None:
     used: set[int] = set()
+    rules = (*FILE_RULES, *JOINED, *LAST)
     texts = (
         [case[1] for case in CASES]
         + list(REFUSED)
@@ -486,12 +489,12 @@ def test_every_rule_of_the_table_has_a_case() -> None:
     texts.append("data_configs: [{load_dataset_config: {data_files: {azureml_client: {workspace_name: w}}}}]")
     for text in texts:
         revision = Revision(loads(text.encode(), "w.yaml", "yaml").root)
-        for index, rule in enumerate(FILE_RULES):
+        for index, rule in enumerate(rules):
             before = len(revision.edits) + len(revision.problems)
             rule.apply(revision)
             if len(revision.edits) + len(revision.problems) > before:
                 used.add(index)
-    assert [FILE_RULES[index] for index in range(len(FILE_RULES)) if index not in used] == []
+    assert [rules[index] for index in range(len(rules)) if index not in used] == []
 
 
 WHOLE = {

@@ -80,7 +80,7 @@ BUILDER: tuple[Rule, ...] = (
     *(Dropped(f"{_EACH}.{name}", _EXTERNAL, types=_TYPE) for name in _EXTERNAL_DATA),
     Dropped(f"{_EACH}.extra_options.filename", "the graph is called model.onnx", types=_TYPE),
     Dropped(f"{_EACH}.extra_options.quant_mode", "the default is meant", ("default",), types=_TYPE),
-    Rewritten(_paged),
     Rewritten(_own_options),
-    Rewritten(_operators),
 )
+
+BUILDER_LAST: tuple[Rule, ...] = (Rewritten(_paged), Rewritten(_operators))

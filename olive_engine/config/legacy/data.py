@@ -147,7 +147,6 @@ _BATCHES = "batches are made by the pass or the metric: rows of a batch are padd
 
 DATA: tuple[Rule, ...] = (
     Rewritten(_as_list),
-    Rewritten(_inline),
     Lifted(f"{_EACH}.config", "what `config` holds stands beside `type`"),
     Rewritten(_params_config),
     *(rule for part in _PARTS for rule in _nested(part)),
@@ -190,10 +189,15 @@ DATA: tuple[Rule, ...] = (
         ("line-by-line-random", "join-random", "join-sliding-window"),
     ),
     Dropped(f"{_PRE}.stride", "it is the step of a sliding window"),
-    Rewritten(_unavailable),
-    Dropped(f"{_EACH}.post_process_data_config", "a metric reads the answers that a model writes"),
     # Batches.
-    Dropped(f"{_EACH}.dataloader_config.type", "not needed: batches are what is meant"),
     Dropped(f"{_EACH}.dataloader_config.drop_last", "every row counts in an evaluation"),
     Dropped(f"{_EACH}.dataloader_config.shuffle", "the order of rows changes no metric; training shuffles by its seed"),
+)
+
+DATA_JOINED: tuple[Rule, ...] = (Rewritten(_inline),)
+
+DATA_LAST: tuple[Rule, ...] = (
+    Rewritten(_unavailable),
+    Dropped(f"{_EACH}.post_process_data_config", "a metric reads the answers that a model writes"),
+    Dropped(f"{_EACH}.dataloader_config.type", "not needed: batches are what is meant"),
 )

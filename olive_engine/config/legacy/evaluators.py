@@ -164,8 +164,6 @@ def _reasons(revision: Revision, metric: ConfigPath) -> Iterator[str]:
 EVALUATORS: tuple[Rule, ...] = (
     Lifted(f"{_EACH}.config", "what `config` holds stands beside it"),
     Rewritten(_metrics_as_list),
-    Rewritten(_metrics_at_the_top),
-    Rewritten(_empty),
     Lifted(f"{_METRIC}.config", "what `config` holds stands beside it"),
     Rewritten(_sub_types),
     Rewritten(_perplexity),
@@ -186,5 +184,8 @@ EVALUATORS: tuple[Rule, ...] = (
     Dropped(f"{_METRIC}.goal", "a goal belongs to a value: write it in `sub_types`", (None,)),
     Dropped(f"{_EACH}.target", "`target` at the top says where evaluations run"),
     Valued(f"{_METRIC}.sub_types.*.goal.type", {"min_improvement": "min-improvement"}, "`{old}` is `{new}`"),
-    Rewritten(_unavailable),
 )
+
+EVALUATORS_JOINED: tuple[Rule, ...] = (Rewritten(_metrics_at_the_top),)
+
+EVALUATORS_LAST: tuple[Rule, ...] = (Rewritten(_empty), Rewritten(_unavailable))

@@ -30,7 +30,7 @@ DATASET = "__input_model_data_config__"
 
 def _dataset(revision: Revision) -> None:
     """A data set in hf_config is a data config, which metrics name or leave out."""
-    path = (*_MODEL, "hf_config", "dataset")
+    path = (*_MODEL, "dataset")
     value = revision.value(path)
     if not isinstance(value, dict):
         revision.remove(path)
@@ -117,7 +117,6 @@ INPUT_MODEL: tuple[Rule, ...] = (
     Moved("input_model.hf_config.load_kwargs", "input_model.load_kwargs", "`hf_config.load_kwargs` is `load_kwargs`"),
     Moved("input_model.hf_config.task", "input_model.task", "`hf_config.task` stands beside `type`"),
     Rewritten(_hf_config),
-    Rewritten(_dataset),
     *(Dropped(f"input_model.hf_config.{name}", why) for name, why in _NOT_NEEDED.items()),
     Lifted("input_model.hf_config", "what `hf_config` holds stands beside `type`"),
     Rewritten(_path),
@@ -143,3 +142,5 @@ INPUT_MODEL: tuple[Rule, ...] = (
     ),
     Lifted("input_model.load_kwargs.extra_args", "what `extra_args` holds stands in `load_kwargs`"),
 )
+
+INPUT_MODEL_JOINED: tuple[Rule, ...] = (Rewritten(_dataset),)

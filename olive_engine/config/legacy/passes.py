@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from olive_engine.config.legacy.builder import BUILDER
+from olive_engine.config.legacy.builder import BUILDER, BUILDER_LAST
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Refused, Rewritten, Rule, Valued, type_of
 from olive_engine.config.legacy.search import VALUES
@@ -165,7 +165,6 @@ PASSES: tuple[Rule, ...] = (
     Moved(f"{_EACH}.weight_decay", f"{_ARGS}.weight_decay", "`weight_decay` stands in `training_args`", _TRAINED),
     Moved(f"{_EACH}.hf_training_args", _ARGS, "`hf_training_args` is called `training_args`", _TRAINED),
     Moved(f"{_ARGS}.evaluation_strategy", f"{_ARGS}.eval_strategy", "`evaluation_strategy` is called `eval_strategy`"),
-    Rewritten(_double_quant),
     Lifted(f"{_ARGS}.extra_args", "what `extra_args` holds stands beside it"),
     Dropped(f"{_EACH}.training_output_dir", _OUTSIDE),
     Dropped(f"{_EACH}.use_ort_trainer", _ORT_TRAINER, (False, None)),
@@ -178,7 +177,6 @@ PASSES: tuple[Rule, ...] = (
     Valued(f"{_ARGS}.optim", {"adamw_hf": "adamw_torch"}, "`{old}` is called `{new}`"),
     Moved(f"{_ARGS}.tf32", f"{_EACH}.allow_tf32", "`tf32` is the pass's own `allow_tf32`", _TRAINED),
     *BUILDER,
-    Rewritten(_unavailable),
     Dropped(f"{_ARGS}.output_dir", _OUTSIDE),
     Dropped(f"{_ARGS}.overwrite_output_dir", _OUTSIDE),
     Dropped(f"{_ARGS}.resume_from_checkpoint", "a run that was cut off always goes on from its last checkpoint"),
@@ -191,5 +189,8 @@ PASSES: tuple[Rule, ...] = (
     Dropped(f"{_ARGS}.do_train", "training is what the pass does", (True, None)),
     Dropped(f"{_ARGS}.do_eval", "`eval_strategy` says when to evaluate"),
     Dropped(f"{_ARGS}.prediction_loss_only", "the loss is all that is measured in a training"),
-    Rewritten(_flows),
 )
+
+PASSES_JOINED: tuple[Rule, ...] = (Rewritten(_flows),)
+
+PASSES_LAST: tuple[Rule, ...] = (Rewritten(_double_quant), Rewritten(_unavailable), *BUILDER_LAST)

@@ -5,11 +5,11 @@ Sources: microsoft/Olive's configuration classes and examples at v0.4 to v0.9, a
 
 from __future__ import annotations
 
-from olive_engine.config.legacy.data import DATA
+from olive_engine.config.legacy.data import DATA, DATA_JOINED, DATA_LAST
 from olive_engine.config.legacy.edits import Revision
-from olive_engine.config.legacy.evaluators import EVALUATORS
-from olive_engine.config.legacy.input_model import INPUT_MODEL
-from olive_engine.config.legacy.passes import PASSES
+from olive_engine.config.legacy.evaluators import EVALUATORS, EVALUATORS_JOINED, EVALUATORS_LAST
+from olive_engine.config.legacy.input_model import INPUT_MODEL, INPUT_MODEL_JOINED
+from olive_engine.config.legacy.passes import PASSES, PASSES_JOINED, PASSES_LAST
 from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, Rule
 from olive_engine.config.legacy.search import SEARCH
 from olive_engine.config.legacy.systems import CLIENTS, SYSTEMS
@@ -62,7 +62,6 @@ TOP: tuple[Rule, ...] = (
     Dropped("plot_pareto_frontier", "the report of a search has the Pareto front", (False, None)),
     Dropped("packaging_config", "packaging is not available yet: the final models are folders in `output_dir`"),
     Rewritten(_inline_systems),
-    Rewritten(_unavailable),
     Dropped("verbose", "`--log-level debug` shows everything"),
     Dropped("evaluation_only", "a workflow without passes evaluates its input model", (False, None)),
     Dropped("enable_shared_cache", _SHARED_CACHE),
@@ -72,3 +71,9 @@ TOP: tuple[Rule, ...] = (
 
 FILE_RULES: tuple[Rule, ...] = (*TOP, *CLIENTS, *INPUT_MODEL, *DATA, *SYSTEMS, *EVALUATORS, *PASSES, *SEARCH)
 """What is applied to each file by itself, and once more to the whole, for what `--set` has brought."""
+
+JOINED: tuple[Rule, ...] = (*INPUT_MODEL_JOINED, *DATA_JOINED, *EVALUATORS_JOINED, *PASSES_JOINED)
+"""What is applied to the whole alone, for its parts may stand in different files; `FILE_RULES` follow once more."""
+
+LAST: tuple[Rule, ...] = (Rewritten(_unavailable), *DATA_LAST, *EVALUATORS_LAST, *PASSES_LAST)
+"""What is judged when everything is in its place: what a later file says otherwise was never meant."""

@@ -10,6 +10,7 @@ from olive_engine import registry
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.input_model import DATASET
 from olive_engine.config.legacy.systems import device_of
+from olive_engine.config.legacy.table import FILE_RULES, JOINED, LAST
 from olive_engine.config.spelling import slips_to
 from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig, Workflow
 from olive_engine.errors import ConfigPath
@@ -17,17 +18,30 @@ from olive_engine.options import DataRef, OptionsClass, marked
 
 
 def revise_whole(revision: Revision) -> None:
-    """Apply all of them."""
+    """Apply all of them, to what the files and `--set` have come to."""
+    bring_together(revision)
     _nulls(revision)
     _type_of_the_model(revision)
     _only_evaluator(revision)
-    _training_config(revision)
     _only_data_config(revision)
     _data_of_the_model(revision)
     _hosts_without_systems(revision)
     _execution_providers(revision)
     _data_root(revision)
     _azureml_client(revision)
+
+
+def bring_together(revision: Revision) -> None:
+    """What several files may say parts of, and what is judged when all is said."""
+    before = len(revision.edits)
+    for rule in JOINED:
+        rule.apply(revision)
+    _training_config(revision)
+    if len(revision.edits) > before:  # what was moved may be of any age itself
+        for rule in FILE_RULES:
+            rule.apply(revision)
+    for rule in LAST:
+        rule.apply(revision)
 
 
 def _nulls(revision: Revision) -> None:
