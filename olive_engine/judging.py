@@ -5,8 +5,12 @@ Every pass is asked (`Pass.objections`) with what the files tell; and examples m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from pydantic import JsonValue
 
 from olive_engine.config.checkpoint import read_checkpoint
 from olive_engine.config.local_models import local_path
@@ -79,8 +83,14 @@ def _with_same_layers(workflow: Workflow) -> set[str]:
     inputs = sources(workflow)
     keeping = {name for name, entries in workflow.passes.items() if all(map(_keeps_layers, entries))}
     same = {INPUT_MODEL}
-    while more := {name for name in keeping - same if all(source in same for source in inputs[name])}:
-        same |= more
+    sorter = TopologicalSorter(inputs)
+    try:
+        ordered = list(sorter.static_order())
+    except CycleError:
+        return same
+    for name in ordered:
+        if name in keeping and all(source in same for source in inputs[name]):
+            same.add(name)
     return same
 
 
@@ -127,17 +137,24 @@ def _too_long(workflow: Workflow, checkpoint: Checkpoint) -> Iterator[Problem]:
 
 def _longest(checkpoint: Checkpoint) -> int | None:
     """The positions of a model, stretched where its configuration stretches them."""
-    if checkpoint.positions is None:
+    if checkpoint.positions is None or checkpoint.positions < 1:
         return None
     scaling = checkpoint.config.get("rope_scaling") or checkpoint.config.get("rope_parameters")
+    # Some models have settings of their own for each type of attention.
+    groups = [scaling, *scaling.values()] if isinstance(scaling, dict) else []
+    return max([checkpoint.positions, *(_stretched(group, checkpoint.positions) for group in groups)])
+
+
+def _stretched(scaling: JsonValue, positions: int) -> int:
+    """What one group of rotary settings makes of a number of positions."""
     if not isinstance(scaling, dict):
-        return checkpoint.positions
+        return positions
     kind, factor = scaling.get("rope_type", scaling.get("type", "default")), scaling.get("factor")
-    if kind in _SCALED_ALREADY or not isinstance(factor, int | float):
-        return checkpoint.positions
+    is_number = isinstance(factor, int | float) and not isinstance(factor, bool) and 1 < factor < math.inf
+    if kind in _SCALED_ALREADY or not is_number:
+        return positions
     start = scaling.get("original_max_position_embeddings")
-    stretched = int((start if isinstance(start, int) else checkpoint.positions) * factor)
-    return max(checkpoint.positions, stretched)
+    return int((start if isinstance(start, int) else positions) * float(str(factor)))
 
 
 def _used_data(workflow: Workflow) -> set[str]:

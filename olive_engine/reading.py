@@ -64,8 +64,8 @@ def _judged(draft: Draft) -> Draft:
         place = ("data_configs", index)
         checked = check_data(config, draft.base_dir, draft.locate((*place, "load_dataset_config", "data_files")))
         found += [replace(problem, path=(*place, *problem.path)) for problem in checked.problems]
-        if checked.rows is not None:
-            rows[config.name] = checked.rows
+        if checked.rows is not None and config.pre_process_data_config.strategy != "join":
+            rows[config.name] = checked.rows  # joined rows become blocks: how many, only their tokens tell
     if draft.workflow is None:
         return draft.adding(found)
     try:

@@ -74,7 +74,9 @@ def _input_model(plan: Plan) -> _Source:
     location = manifest.parts["model_path"].location
     hugging_face = manifest.kind in (HfModel.__name__, HfAdapterModel.__name__)
     checkpoint = read_checkpoint(local_folder(location)) if hugging_face and is_local(location) else None
-    return _Source(manifest.kind, checkpoint, _weights(manifest))
+    if hugging_face:  # a folder may hold the weights in other forms too, which nothing loads
+        return _Source(manifest.kind, checkpoint, checkpoint.size if checkpoint else 0)
+    return _Source(manifest.kind, None, _weights(manifest))
 
 
 def _weights(manifest: Manifest) -> int:

@@ -13,7 +13,7 @@ from olive_engine.config.data import DataConfig
 from olive_engine.config.extends import with_bases
 from olive_engine.config.findings import Findings, in_line_order
 from olive_engine.config.legacy import Revision, revise, revise_whole
-from olive_engine.config.overrides import apply_override
+from olive_engine.config.overrides import apply_override, override_name
 from olive_engine.config.parse import parse
 from olive_engine.config.search.describe import not_yet
 from olive_engine.config.spelling import Corrections, corrected
@@ -143,7 +143,7 @@ class _Reader:
 
     def revised(self, root: Node, names: Sequence[str] = ()) -> Node:
         """In today's spelling, with its variables filled in."""
-        return self._after(Revision(filled_in(root, registry.secrets() | STAYS, self.problems), names), revise)
+        return self._after(Revision(filled_in(root, registry.secrets() | STAYS), names), revise)
 
     def finished(self, root: Node, names: Sequence[str], overrides: Sequence[str], base_dir: Path) -> Draft:
         """What the whole comes to: overrides, rewrites that need all of it, and the values."""
@@ -152,8 +152,10 @@ class _Reader:
                 root = apply_override(root, override)
             except InvalidWorkflow as error:
                 self.problems += error.problems
+        names = (*names, *(override_name(override) for override in overrides))
         if overrides or len(names) > 1:  # a later file or `--set` may say otherwise what an earlier one says
             root = self.revised(root, names)
+        root = filled_in(root, registry.secrets() | STAYS, self.problems)
         findings = Findings(self._after(Revision(root, names), revise_whole), self.guessed)
         parsed = parse(findings, base_dir, self.lacks)
         self.notices += parsed.notices

@@ -14,6 +14,11 @@ from olive_engine.errors import ConfigPath, InvalidWorkflow, Position, Problem, 
 _PART = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]")
 
 
+def override_name(override: str) -> str:
+    """What stands for a file in the positions of an override's values."""
+    return f"--set {override}"
+
+
 def apply_override(root: Node, override: str) -> Node:
     """Set one value of the tree. The path is dotted, list items by index or by their `name`; missing mappings are made.
 
@@ -22,7 +27,7 @@ def apply_override(root: Node, override: str) -> Node:
     Raises:
         InvalidWorkflow: it is not of the form path=value, or the path leads through something that has no members.
     """
-    text = Text(f"--set {override}")
+    text = Text(override_name(override))
     path_text, equals, value_text = override.partition("=")
     parts = _parts(path_text.strip())
     if not equals or parts is None:

@@ -108,7 +108,7 @@ def _data(
     raw: JsonValue, path: ConfigPath, findings: Findings, lacking: Collection[tuple[str, str]]
 ) -> DataConfig | None:
     """A data set; in the place of one that cannot be had yet, a name that stands for it in a plan."""
-    if isinstance(raw, dict) and list(raw) == ["name"] and ("data_configs", raw["name"]) in lacking:
+    if isinstance(raw, dict) and list(raw) == ["name"] and ("data_configs", str(raw["name"])) in lacking:
         name = raw["name"]
         source: JsonValue = {"data_name": f"unavailable/{name}"}
         return validated(DataConfig, {"name": name, "load_dataset_config": source}, path, findings)

@@ -6,29 +6,70 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Literal, get_args, get_origin
 
-from olive_engine.config.tree import Node
+from pydantic import JsonValue
+
+from olive_engine.config.tree import Fault, Node
+from olive_engine.config.yaml_text import scalar
 from olive_engine.errors import ConfigPath, Problem
 
 REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-def filled_in(root: Node, secrets: Collection[str], problems: list[Problem]) -> Node:
+class Filled(str):
+    """A text with the values of variables in it. It is not filled in again, whatever those values look like."""
+
+    __slots__ = ()
+
+
+def filled_in(root: Node, secrets: Collection[str], problems: list[Problem] | None = None) -> Node:
     """`root` with every reference replaced by the variable's value.
 
     Args:
         root: a workflow's tree.
         secrets: keys whose values stay references, so that no secret is ever held.
-        problems: gets one for each variable that is not set and has no default.
+        problems: gets one for each variable that is not set and has no default. Without it such texts stay as they
+            are: a later file may yet put something else in their place.
     """
     return _filled(root, (), secrets, problems)
 
 
-def _filled(node: Node, path: ConfigPath, secrets: Collection[str], problems: list[Problem]) -> Node:
+def as_meant(value: JsonValue, types: Collection[object]) -> JsonValue:
+    """The value of a variable as an option takes it: for one that takes no text it is a number or a word, as in YAML.
+
+    Args:
+        value: any value; those that come from no variable stay.
+        types: what the option takes; of several one is enough.
+    """
+    if not isinstance(value, Filled):
+        return value
+    words = [word for each in types if get_origin(each) is Literal for word in get_args(each)]
+    if value in words or any(isinstance(each, type) and issubclass(each, str | os.PathLike) for each in types):
+        return str(value)
+    try:
+        return scalar(value, 0)
+    except Fault:
+        return str(value)
+
+
+def _filled(node: Node, path: ConfigPath, secrets: Collection[str], problems: list[Problem] | None) -> Node:
     value = node.value
     if isinstance(value, str):
-        return replace(node, value=_text(value, node, path, problems)) if "${env:" in value else node
+        if "${env:" not in value or isinstance(value, Filled):
+            return node
+        found: list[Problem] = []
+        filled = _text(value, node, path, found)
+        if found and problems is None:
+            return node
+        if problems is not None:
+            problems += found
+        return replace(node, value=filled)
     if isinstance(value, Mapping):
+        for name, child in value.items():
+            if "${env:" in name and problems is not None:
+                problem = Problem((*path, name), "a key cannot hold a variable", "write the name itself")
+                problems.append(replace(problem, position=child.key_position))
         members = {
             name: child if name in secrets else _filled(child, (*path, name), secrets, problems)
             for name, child in value.items()
@@ -40,7 +81,7 @@ def _filled(node: Node, path: ConfigPath, secrets: Collection[str], problems: li
     return node
 
 
-def _text(value: str, node: Node, path: ConfigPath, problems: list[Problem]) -> str:
+def _text(value: str, node: Node, path: ConfigPath, problems: list[Problem]) -> Filled:
     parts: list[str] = []
     end = 0
     for match in REFERENCE.finditer(value):
@@ -54,7 +95,7 @@ def _text(value: str, node: Node, path: ConfigPath, problems: list[Problem]) -> 
         parts += [value[end : match.start()], found]
         end = match.end()
     rest = value[end:]
-    if "${env:" in rest:
+    if "${env:" in rest or "${env:" in "".join(parts[::2]):
         what = "a reference that is not of the form ${env:NAME} or ${env:NAME:-default}"
         problems.append(Problem(path, what, "a name holds letters, digits and `_`", node.position))
-    return "".join([*parts, rest])
+    return Filled("".join([*parts, rest]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from olive_engine.reporting.planned import PlannedStep
+from olive_engine.reporting.planned import PlannedStep as PlannedStep  # part of what a run tells
 
 
 @dataclass(frozen=True, slots=True)

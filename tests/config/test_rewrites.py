@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from olive_engine.config.legacy import Revision, revise, revise_whole
+from olive_engine.config.legacy import Revision, bring_together, revise, revise_whole
 from olive_engine.config.legacy.passes import _ARGS_NOT_NEEDED
 from olive_engine.config.legacy.table import FILE_RULES, JOINED, LAST
-from olive_engine.config.legacy.whole import bring_together
 from olive_engine.config.loader import loads
 from olive_engine.config.tree import plain
 
@@ -132,6 +131,10 @@ MODEL = {
     "hf_from_pretrained_args": (
         "{type: HfModel, model_path: a/b, hf_config: {hf_from_pretrained_args: {revision: main}}}",
         "{type: HfModel, model_path: a/b, load_kwargs: {revision: main}}",
+    ),
+    "token": (
+        "{type: HfModel, model_path: a/b, load_kwargs: {token: x, use_auth_token: true}}",
+        "{type: HfModel, model_path: a/b, load_kwargs: {}}",
     ),
     "mlflow": ("{type: HfModel, model_path: a, model_file_format: PyTorch.MLflow}", "{type: HfModel, model_path: a}"),
 }
@@ -289,6 +292,8 @@ PASS = {
         "{type: LoRA, training_args: {evaluation_strategy: steps}}",
         "{type: LoRA, training_args: {eval_strategy: steps}}",
     ),
+    "quant_type": ("{type: LoRA, quant_type: fp4}", "{type: QLoRA, quant_type: fp4}"),
+    "all-linear": ("{type: LoRA, target_modules: all-linear}", "{type: LoRA}"),
     "double_quant": ("{type: LoRA, double_quant: true}", "{type: QLoRA, double_quant: true}"),
     "no double_quant": ("{type: LoRA, double_quant: false}", "{type: LoRA}"),
     "files of an ONNX model": (
@@ -314,7 +319,7 @@ PASS = {
     "filename": ("{type: ModelBuilder, extra_options: {filename: a.onnx}}", "{type: ModelBuilder}"),
     "paged": (
         "{type: ModelBuilder, extra_options: {use_paged_attention: true, num_blocks: 4, quant_mode: default}}",
-        "{type: ModelBuilder}",
+        "{type: ModelBuilder, extra_options: {}}",
     ),
     "names without int4_": (
         "{type: ModelBuilder, block_size: 32, accuracy_level: 4, algo_config: rtn, is_symmetric: true, "

@@ -7,9 +7,20 @@ positions of what it moves; `olive migrate` repeats the edits on the file's own 
 
 from olive_engine.config.legacy.edits import Edit, Move, NameItems, Order, Put, Remove, Revision
 from olive_engine.config.legacy.table import FILE_RULES
-from olive_engine.config.legacy.whole import revise_whole
+from olive_engine.config.legacy.whole import bring_together, revise_whole
 
-__all__ = ["Edit", "Move", "NameItems", "Order", "Put", "Remove", "Revision", "revise", "revise_whole"]
+__all__ = [
+    "Edit",
+    "Move",
+    "NameItems",
+    "Order",
+    "Put",
+    "Remove",
+    "Revision",
+    "bring_together",
+    "revise",
+    "revise_whole",
+]
 
 
 def revise(revision: Revision) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from pydantic import JsonValue
 
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.resources import url_of
@@ -100,12 +102,19 @@ def _inline(revision: Revision) -> None:
         data = revision.value(("data_configs",))
         known = [each.get("name") for each in data if isinstance(each, dict)] if isinstance(data, list) else []
         written = value.get("name")
-        name = written if isinstance(written, str) and written not in known else f"{path[1]}_{path[-1]}"
+        name = _free(written if isinstance(written, str) and written else f"{path[1]}_{path[-1]}", known)
         revision.note(path, f"a data config is described under `data_configs`: {name}")
         if not isinstance(data, list):
             revision.put(("data_configs",), [], path)
         revision.put(("data_configs", len(known)), {**value, "name": name}, path)
         revision.put(path, name)
+
+
+def _free(name: str, taken: Sequence[JsonValue]) -> str:
+    number, free = 2, name
+    while free in taken:
+        number, free = number + 1, f"{name}_{number}"
+    return free
 
 
 def _unavailable(revision: Revision) -> None:

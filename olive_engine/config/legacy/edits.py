@@ -97,6 +97,11 @@ class Revision:
         """The paths that exist and fit: ``a.*.b``, with ``*`` any key or index, ``@`` itself or each of a list."""
         return list(_matches(self.root, tuple(pattern.split(".")), ()))
 
+    def is_later(self, path: ConfigPath, other: ConfigPath) -> bool:
+        """Whether what stands at `path` was written in a later text than what stands at `other`."""
+        node, than = find(self.root, path), find(self.root, other)
+        return node is not None and than is not None and self._rank(node) > self._rank(than)
+
     # --- changes --------------------------------------------------------------------------------------------------
 
     def move(self, old: ConfigPath, new: ConfigPath) -> None:
@@ -181,8 +186,10 @@ class Revision:
             self.edits.append(edit)
 
     def _rank(self, node: Node) -> int:
-        name = node.text.name if node.text else ""
-        return self.texts.index(name) if name in self.texts else len(self.texts)
+        """Later texts count more; a file that is read twice has its last place, values from Python come first."""
+        name = node.text.name if node.text else None
+        places = [place for place, text in enumerate(self.texts) if text == name]
+        return places[-1] if places else -1
 
 
 def applied(root: Node, edit: Edit, source: Node | None = None) -> Node:

@@ -37,7 +37,7 @@ def _metrics_at_the_top(revision: Revision) -> None:
     described = revision.value(("metrics",))
     if not isinstance(described, list):
         return
-    by_name = {each.get("name"): each for each in described if isinstance(each, dict)}
+    by_name = {str(each.get("name")): each for each in described if isinstance(each, dict)}
     revision.note(("metrics",), "metrics are described in the evaluators that use them")
     for path in revision.matches(f"{_EACH}.metrics.*"):
         name = revision.value(path)

@@ -16,11 +16,13 @@ _PICKLED = ("pytorch.entiremodel", "pytorch.statedict", "pytorch.torchscript", "
 def _hf_config(revision: Revision) -> None:
     """Without a path `model_name` is the path; with one it says only where the files once came from."""
     name = ("input_model", "hf_config", "model_name")
-    if revision.has(name) and revision.value((*_MODEL, "model_path")) is not None:
+    path = (*_MODEL, "model_path")
+    if revision.has(name) and revision.value(path) is not None and not revision.is_later(name, path):
         revision.note(name, "`model_path` says where the model is; `model_name` is not needed beside it")
         revision.remove(name)
     elif revision.has(name):
         revision.note(name, "`hf_config.model_name` is called `model_path`")
+        revision.remove(path)
         revision.move(name, (*_MODEL, "model_path"))
 
 
@@ -121,7 +123,6 @@ INPUT_MODEL: tuple[Rule, ...] = (
     Lifted("input_model.hf_config", "what `hf_config` holds stands beside `type`"),
     Rewritten(_path),
     Rewritten(_format),
-    Rewritten(_kind),
     Valued("input_model.type", {"onnxmodel": "OnnxModel"}, "`{old}` is called `{new}`"),
     *(
         Dropped(f"input_model.{name}", why)
@@ -140,7 +141,13 @@ INPUT_MODEL: tuple[Rule, ...] = (
             **_NOT_NEEDED,
         }.items()
     ),
+    *(
+        Dropped(f"input_model.load_kwargs.{name}", "the hub is asked with your own log-in")
+        for name in ("token", "use_auth_token")
+    ),
     Lifted("input_model.load_kwargs.extra_args", "what `extra_args` holds stands in `load_kwargs`"),
 )
+
+INPUT_MODEL_LAST: tuple[Rule, ...] = (Rewritten(_kind),)
 
 INPUT_MODEL_JOINED: tuple[Rule, ...] = (Rewritten(_dataset),)

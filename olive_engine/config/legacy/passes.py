@@ -15,7 +15,8 @@ _EACH = "passes.*.@"
 _ARGS = f"{_EACH}.training_args"
 _TRAINED = ("lora", "qlora", "loftq", "dora", "loha", "lokr")
 """The types of passes that train adapters, in lower case."""
-_QLORA_ONLY = ("quant_type", "compute_dtype")
+_QLORA_ONLY = ("double_quant", "quant_type")
+"""Options that only a pass with a quantized base has."""
 _ORT_TRAINER = "training is done in torch; ONNX Runtime's trainer is no more"
 _ONE_DEVICE = "a training runs on one device"
 _LOADER = "rows are tokens in memory already, and every row is trained on"
@@ -44,17 +45,17 @@ _REPORTS = "every event of a training is in the run's own report (`olive run --j
 
 
 def _double_quant(revision: Revision) -> None:
-    """`double_quant` under LoRA: older Olive warned and ignored it; who wrote it wanted a quantized base."""
-    for path in revision.matches(f"{_EACH}.double_quant"):
-        if type_of(revision, path) != "lora":
-            continue
-        if revision.value(path) is True:
-            kind = (*path[:-1], "type")
-            revision.note(path, "`double_quant` is an option of QLoRA: the pass is read as QLoRA")
-            revision.put(kind, "QLoRA")
-        else:
-            revision.note(path, "not needed: LoRA does not quantize the base")
-            revision.remove(path)
+    """Options of QLoRA under LoRA: older Olive warned and ignored them; who wrote them wanted a quantized base."""
+    for name in _QLORA_ONLY:
+        for path in revision.matches(f"{_EACH}.{name}"):
+            if type_of(revision, path) != "lora":
+                continue
+            if revision.value(path) in (False, None):
+                revision.note(path, "not needed: LoRA does not quantize the base")
+                revision.remove(path)
+            else:
+                revision.note(path, f"`{name}` is an option of QLoRA: the pass is read as QLoRA")
+                revision.put((*path[:-1], "type"), "QLoRA")
 
 
 def _unavailable(revision: Revision) -> None:
@@ -160,8 +161,11 @@ PASSES: tuple[Rule, ...] = (
     *VALUES,
     Dropped(f"{_EACH}.disable_search", "an option is searched only where a search is written for it"),
     # Fine-tuning.
-    Moved(f"{_EACH}.lora_r", f"{_EACH}.r", "`lora_r` is called `r`"),
-    Moved(f"{_EACH}.lora_alpha", f"{_EACH}.alpha", "`lora_alpha` is called `alpha`"),
+    Moved(f"{_EACH}.lora_r", f"{_EACH}.r", "`lora_r` is called `r`", _TRAINED),
+    Moved(f"{_EACH}.lora_alpha", f"{_EACH}.alpha", "`lora_alpha` is called `alpha`", _TRAINED),
+    Dropped(
+        f"{_EACH}.target_modules", "without a list, all linear layers but the head are meant", ("all-linear",), _TRAINED
+    ),
     Moved(f"{_EACH}.weight_decay", f"{_ARGS}.weight_decay", "`weight_decay` stands in `training_args`", _TRAINED),
     Moved(f"{_EACH}.hf_training_args", _ARGS, "`hf_training_args` is called `training_args`", _TRAINED),
     Moved(f"{_ARGS}.evaluation_strategy", f"{_ARGS}.eval_strategy", "`evaluation_strategy` is called `eval_strategy`"),

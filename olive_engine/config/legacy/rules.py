@@ -138,7 +138,8 @@ def type_of(revision: Revision, path: ConfigPath) -> str:
 
 
 def _is_of(revision: Revision, path: ConfigPath, types: tuple[str, ...]) -> bool:
-    return not types or type_of(revision, path) in types
+    """Whether the rule is for this pass; a part of a file that names no type may be laid over one that does."""
+    return not types or (kind := type_of(revision, path)) in types or not kind
 
 
 def _same(found: JsonValue, value: JsonValue) -> bool:

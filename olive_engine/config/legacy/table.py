@@ -8,7 +8,7 @@ from __future__ import annotations
 from olive_engine.config.legacy.data import DATA, DATA_JOINED, DATA_LAST
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.evaluators import EVALUATORS, EVALUATORS_JOINED, EVALUATORS_LAST
-from olive_engine.config.legacy.input_model import INPUT_MODEL, INPUT_MODEL_JOINED
+from olive_engine.config.legacy.input_model import INPUT_MODEL, INPUT_MODEL_JOINED, INPUT_MODEL_LAST
 from olive_engine.config.legacy.passes import PASSES, PASSES_JOINED, PASSES_LAST
 from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, Rule
 from olive_engine.config.legacy.search import SEARCH
@@ -75,5 +75,5 @@ FILE_RULES: tuple[Rule, ...] = (*TOP, *CLIENTS, *INPUT_MODEL, *DATA, *SYSTEMS, *
 JOINED: tuple[Rule, ...] = (*INPUT_MODEL_JOINED, *DATA_JOINED, *EVALUATORS_JOINED, *PASSES_JOINED)
 """What is applied to the whole alone, for its parts may stand in different files; `FILE_RULES` follow once more."""
 
-LAST: tuple[Rule, ...] = (Rewritten(_unavailable), *DATA_LAST, *EVALUATORS_LAST, *PASSES_LAST)
+LAST: tuple[Rule, ...] = (Rewritten(_unavailable), *INPUT_MODEL_LAST, *DATA_LAST, *EVALUATORS_LAST, *PASSES_LAST)
 """What is judged when everything is in its place: what a later file says otherwise was never meant."""

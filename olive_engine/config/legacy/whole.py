@@ -11,7 +11,6 @@ from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.input_model import DATASET
 from olive_engine.config.legacy.systems import device_of
 from olive_engine.config.legacy.table import FILE_RULES, JOINED, LAST
-from olive_engine.config.spelling import slips_to
 from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig, Workflow
 from olive_engine.errors import ConfigPath
 from olive_engine.options import DataRef, OptionsClass, marked
@@ -19,6 +18,7 @@ from olive_engine.options import DataRef, OptionsClass, marked
 
 def revise_whole(revision: Revision) -> None:
     """Apply all of them, to what the files and `--set` have come to."""
+    _training_config(revision)
     bring_together(revision)
     _nulls(revision)
     _type_of_the_model(revision)
@@ -33,11 +33,9 @@ def revise_whole(revision: Revision) -> None:
 
 def bring_together(revision: Revision) -> None:
     """What several files may say parts of, and what is judged when all is said."""
-    before = len(revision.edits)
     for rule in JOINED:
         rule.apply(revision)
-    _training_config(revision)
-    if len(revision.edits) > before:  # what was moved may be of any age itself
+    if revision.edits:  # what was moved may be of any age itself
         for rule in FILE_RULES:
             rule.apply(revision)
     for rule in LAST:
@@ -52,9 +50,7 @@ def _nulls(revision: Revision) -> None:
         (("input_model",), ("type",), model),
     ):
         for name in revision.members(section):
-            if name not in known and slips_to(name, known):
-                continue  # reported as misspelt, though it says nothing
-            if revision.value((*section, name)) is None and name not in kept:
+            if revision.value((*section, name)) is None and name in known and name not in kept:
                 revision.note((*section, name), "nothing (null) is the default")
                 revision.remove((*section, name))
 
@@ -159,10 +155,6 @@ def _execution_providers(revision: Revision) -> None:
     systems = revision.members(("systems",))
     if isinstance(named, str) and named in systems:
         name = named
-    elif systems:
-        revision.note(path, "no system is named as host or target, so nothing evaluates with these providers")
-        revision.remove(path)
-        return
     else:
         name = "evaluating"
         revision.put(("systems", name, "type"), "LocalSystem", path)

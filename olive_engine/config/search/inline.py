@@ -73,7 +73,7 @@ def _without_points(cls: OptionsClass, raw: Mapped, entry: Entry, above: tuple[s
             result[key] = _without_points(inner, value, entry, path, taken)
         elif isinstance(value, list) and value and _means_choice(option, searching=taken.searching):
             taken.points.append(Written(option, value, option.place, option.place, bare=True))
-        elif isinstance(value, dict) and value.get("type") in KINDS and not unsearchable(option.info):
+        elif isinstance(value, dict) and str(value.get("type")) in KINDS and not unsearchable(option.info):
             hint = f"e.g. `{key}: {{search: {example(option)}}}`"
             taken.findings.add(option.place, "the values to search stand under `search`", hint)
         else:
