@@ -38,8 +38,6 @@ def pin(workflow: Workflow, *, online: bool) -> Workflow:
     """
     changes: dict[str, object] = {}
     model = workflow.input_model
-    if online:
-        _refuse_azureml(workflow)
     if isinstance(model, HfModelConfig) and is_hub_name(model.model_path, workflow.base_dir):
         wanted = model.load_kwargs.get("revision")
         commit = _commit(model.model_path, "model", str(wanted) if wanted else None, ("input_model",), online=online)
@@ -52,10 +50,10 @@ def pin(workflow: Workflow, *, online: bool) -> Workflow:
     return workflow.model_copy(update=changes) if changes else workflow
 
 
-def _refuse_azureml(workflow: Workflow) -> None:
-    """Paths of Azure ML are read, checked and planned with; fetching them comes with its system."""
+def not_yet(workflow: Workflow) -> tuple[Problem, ...]:
+    """What cannot be fetched in this version: paths of Azure ML are read, checked and planned with."""
     hint = "download it, and name the local path"
-    problems = []
+    problems: list[Problem] = []
     if workflow.input_model.model_path.startswith(AZUREML):
         what = f"a model in Azure ML cannot be fetched yet: {workflow.input_model.model_path}"
         problems.append(Problem(("input_model", "model_path"), what, hint))
@@ -63,8 +61,7 @@ def _refuse_azureml(workflow: Workflow) -> None:
         if config.load_dataset_config.is_remote:
             place = ("data_configs", index, "load_dataset_config", "data_files")
             problems.append(Problem(place, "data in Azure ML cannot be fetched yet", hint))
-    if problems:
-        raise InvalidWorkflow(tuple(problems))
+    return tuple(problems)
 
 
 def snapshot(name: str, commit: str, *, online: bool) -> Path | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from olive_engine import facts, room
+from olive_engine import facts, hub, room
 from olive_engine.config.workflow import Workflow
 from olive_engine.contracts import Device, Environment, Known, Objection, System
 from olive_engine.errors import ConfigPath, Problem
@@ -18,7 +18,7 @@ from olive_engine.models import OnnxModel
 from olive_engine.planner import Plan, flavours
 from olive_engine.probing import known_environment, probe
 from olive_engine.providers import distributions_for, full_name
-from olive_engine.registry import find_metric, find_pass
+from olive_engine.registry import find_metric, find_pass, find_system
 from olive_engine.requirements import Requirement, bounds, canonical, extras, pip_line, satisfies
 from olive_engine.store import Store
 
@@ -51,7 +51,16 @@ def check(workflow: Workflow, plan: Plan) -> tuple[Problem, ...]:
         if environment.providers or not lacking:
             found += _providers(plan, nodes, environment, providers)
         found += (problem for node in nodes if node.kind == "pass" for problem in _objections(node, environment))
-    return (*workflow.unavailable, *found, *room.check(workflow, plan))
+    return (*not_yet(workflow), *found, *room.check(workflow, plan))
+
+
+def not_yet(workflow: Workflow) -> tuple[Problem, ...]:
+    """What the workflow asks for and this version cannot do, wherever it runs."""
+    named = {workflow.host, workflow.target, *(entry.host for slot in workflow.passes.values() for entry in slot)}
+    systems = ((name, find_system(entry.type)) for name, entry in workflow.systems.items() if name in named)
+    hint = "the workflow can be validated and planned"
+    places = (Problem(("systems", name), cls.not_yet, hint) for name, cls in systems if cls and cls.not_yet)
+    return (*workflow.unavailable, *places, *hub.not_yet(workflow))
 
 
 def as_warnings(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -21,7 +21,7 @@ from olive_engine.outputs import Written
 from olive_engine.planner import Plan
 from olive_engine.planning import made_plan, opened, planned_steps
 from olive_engine.preflight import check as check_hosts
-from olive_engine.preflight import probe_unknown
+from olive_engine.preflight import not_yet, probe_unknown
 from olive_engine.reading import reread
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
@@ -104,8 +104,8 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
     draft = reread(workflow)
     workflow = draft.raise_if_wrong()
     outputs.check_output_dir(workflow)
-    if workflow.unavailable:  # before a hub or a system is asked
-        raise InvalidWorkflow(workflow.unavailable)
+    if unavailable := not_yet(workflow):  # before a hub or a system is asked
+        raise InvalidWorkflow(unavailable)
     try:
         pinned = hub.pin(workflow, online=True)
         with opened(pinned, debug=debug) as (store, systems), store.in_use():

@@ -33,6 +33,8 @@ class Metric(ABC, Generic[C]):
     timing: ClassVar[bool] = False
     """It measures this machine: the machine is part of its key, and nothing runs beside it."""
     needs_data: ClassVar[bool] = False
+    draws: ClassVar[bool] = True
+    """It draws random numbers: the workflow's seed is part of its key."""
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = "cpu"
 

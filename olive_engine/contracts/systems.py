@@ -73,6 +73,8 @@ class System(ABC):
 
     type: ClassVar[str]
     config_type: ClassVar[OptionsClass]
+    not_yet: ClassVar[str] = ""
+    """Why no job can be run there in this version, though it may be described and planned for; empty: one can."""
 
     def __init__(self, name: str, config: Options) -> None:
         self.name = name

@@ -111,6 +111,7 @@ class AzureML(System):
 
     type = "AzureML"
     config_type = AzureMLConfig
+    not_yet = "running on Azure ML is not available yet"
 
     def __init__(self, name: str, config: Options) -> None:
         super().__init__(name, config)
@@ -141,4 +142,4 @@ class AzureML(System):
 
     def submit(self, job: Path) -> Handle:
         """Not yet."""
-        raise SystemUnavailable(f"{self.name}: running on Azure ML is not available yet ({job.name} was not submitted)")
+        raise SystemUnavailable(f"{self.name}: {self.not_yet} ({job.name} was not submitted)")

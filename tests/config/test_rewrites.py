@@ -319,7 +319,7 @@ PASS = {
     "filename": ("{type: ModelBuilder, extra_options: {filename: a.onnx}}", "{type: ModelBuilder}"),
     "paged": (
         "{type: ModelBuilder, extra_options: {use_paged_attention: true, num_blocks: 4, quant_mode: default}}",
-        "{type: ModelBuilder, extra_options: {}}",
+        "{type: ModelBuilder}",
     ),
     "names without int4_": (
         "{type: ModelBuilder, block_size: 32, accuracy_level: 4, algo_config: rtn, is_symmetric: true, "
@@ -502,6 +502,7 @@ def test_every_rule_of_the_table_has_a_case() -> None:
     assert [rules[index] for index in range(len(rules)) if index not in used] == []
 
 
+JUDGED = "evaluators: {e: {metrics: [{name: a, type: latency}]}, f: {metrics: [{name: a, type: latency}]}}"
 WHOLE = {
     "nothing": (
         "{output_dir: null, cache_dir: here, input_model: {type: HfModel, task: null}}",
@@ -525,13 +526,16 @@ WHOLE = {
     ),
     "no systems": ("{host: aml, target: aml, passes: {a: {type: X, host: aml}}}", "passes: {a: {type: X}}"),
     "providers without systems": (
-        "execution_providers: [CPUExecutionProvider]",
+        f"{{execution_providers: [CPUExecutionProvider], {JUDGED}}}",
         "{systems: {evaluating: {type: LocalSystem, accelerators: [{device: cpu, execution_providers: "
-        "[CPUExecutionProvider]}]}}, target: evaluating}",
+        f"[CPUExecutionProvider]}}]}}}}, target: evaluating, {JUDGED}}}",
     ),
+    "providers of nothing": ("{execution_providers: [CPUExecutionProvider]}", "{}"),
     "providers of the target": (
-        "{systems: {s: {type: LocalSystem, accelerators: [{device: gpu}]}}, target: s, execution_providers: [CUDAExecutionProvider]}",
-        "{systems: {s: {type: LocalSystem, accelerators: [{device: gpu, execution_providers: [CUDAExecutionProvider]}]}}, target: s}",
+        f"{{systems: {{s: {{type: LocalSystem, accelerators: [{{device: gpu}}]}}}}, target: s, {JUDGED}, "
+        "execution_providers: [CUDAExecutionProvider]}",
+        "{systems: {s: {type: LocalSystem, accelerators: [{device: gpu, execution_providers: [CUDAExecutionProvider]}]}}, "
+        f"target: s, {JUDGED}}}",
     ),
     "data_root": (
         "{data_root: base/, data_configs: [{name: d, load_dataset_config: {data_files: {train: [a.json, /b.json]}}}]}",

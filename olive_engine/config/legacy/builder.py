@@ -40,9 +40,6 @@ def _own_options(revision: Revision) -> None:
             if isinstance(value, str) and (plain := _plain(value)) != value:
                 revision.put(path, plain)
             revision.move(path, (*path[:-2], own))
-    for path in revision.matches(f"{_EACH}.extra_options"):
-        if revision.value(path) == {} and type_of(revision, path) in _TYPE:
-            revision.remove(path)
 
 
 def _plain(text: str) -> JsonValue:
@@ -59,6 +56,9 @@ def _paged(revision: Revision) -> None:
         if type_of(revision, path) in _TYPE and ("paged" in name or name in _PAGED):
             if revision.value(path) not in (False, None):
                 revision.lack(path, f"`{name}` is for a paged engine, which is not available yet", str(path[1]))
+            revision.remove(path)
+    for path in revision.matches(f"{_EACH}.extra_options"):
+        if revision.value(path) == {} and type_of(revision, path) in _TYPE:
             revision.remove(path)
 
 

@@ -151,6 +151,11 @@ def _execution_providers(revision: Revision) -> None:
         if providers is None or providers == []:
             revision.remove(path)
         return
+    if not revision.members(("evaluators",)):
+        what = "nothing is evaluated here, so execution providers have no effect"
+        revision.note(path, f"{what}: a model is built for the device of the system that its pass runs on")
+        revision.remove(path)
+        return
     named = revision.value(("target",)) or revision.value(("host",))
     systems = revision.members(("systems",))
     if isinstance(named, str) and named in systems:
