@@ -41,7 +41,9 @@ def show_plan(draft: Draft, *, show_all: bool = False) -> None:
 
     workflow = draft.raise_if_wrong()
     plan = planning.plan(workflow)
+    told = {(problem.path, problem.what) for problem in draft.problems}
     doubts = as_warnings(located(draft, planning.preflight(workflow, plan)))
+    doubts = tuple(problem for problem in doubts if (problem.path, problem.what) not in told)
     if doubts:
         warn(render(doubts))
     steps = planning.planned_steps(plan)
