@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from olive_engine.config.findings import shown
 from olive_engine.config.loader import load
 from olive_engine.config.tree import Node, Source, plain
+from olive_engine.config.variables import filled_in
 from olive_engine.errors import InvalidWorkflow, Problem
 
 KEY = "extends"
@@ -35,12 +37,10 @@ def _load(path: Path, above: tuple[Path, ...], found: list[Source]) -> None:
         return
     chain = (*above, path.resolve())
     for name in _names(node):
-        base = path.parent / Path(str(name.value)).expanduser()
+        base = _file(name, path)
         if base.resolve() in chain:
             circle = " -> ".join(each.name for each in (*chain, base))
             raise _invalid(name, f"the files extend each other in a circle: {circle}")
-        if not base.is_file():
-            raise _invalid(name, f"no such file: {str(name.value)!r}", f"it is looked for beside {path.name}")
         if len(found) >= MAX_FILES:
             raise _invalid(name, f"more than {MAX_FILES} files are extended")
         _load(base, chain, found)
@@ -49,12 +49,30 @@ def _load(path: Path, above: tuple[Path, ...], found: list[Source]) -> None:
 
 
 def _names(node: Node) -> tuple[Node, ...]:
-    names = node.value if isinstance(node.value, tuple) else (node,)
-    if not names or not all(isinstance(name.value, str) and name.value for name in names):
+    problems: list[Problem] = []
+    filled = filled_in(node, (), problems)
+    if problems:
+        raise InvalidWorkflow(tuple(replace(problem, path=(KEY, *problem.path)) for problem in problems))
+    names = filled.value if isinstance(filled.value, tuple) else (filled,)
+    wrong = next((name for name in names if not isinstance(name.value, str) or not name.value), None)
+    if not names or wrong is not None:
+        found = shown(plain(wrong)) if wrong is not None else "an empty list"
         raise _invalid(
-            node, f"expected a file name or a list of them, found {plain(node)!r}", "e.g. extends: base.yaml"
+            wrong or node, f"expected a file name or a list of them, found {found}", "e.g. extends: base.yaml"
         )
     return names
+
+
+def _file(name: Node, path: Path) -> Path:
+    """The file of that name, relative to the one at `path` that says it."""
+    try:
+        base = path.parent / Path(str(name.value)).expanduser()
+        if base.is_file():
+            return base
+        what = "a folder, not a file" if base.is_dir() else "no such file"
+    except (OSError, RuntimeError, ValueError):  # a name too long, a home that nobody has, a null character
+        what = "no such file"
+    raise _invalid(name, f"{what}: {shown(str(name.value))}", f"it is looked for beside {path.name}")
 
 
 def _invalid(node: Node, what: str, hint: str = "") -> InvalidWorkflow:

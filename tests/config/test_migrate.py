@@ -11,7 +11,9 @@ import pytest
 from pydantic import JsonValue
 
 from olive_engine.config.draft import read
-from olive_engine.config.loader import load
+from olive_engine.config.legacy import Revision, revise
+from olive_engine.config.legacy.whole import bring_together
+from olive_engine.config.loader import load, loads
 from olive_engine.config.migrate import Migrated, migrate
 from olive_engine.config.tree import plain
 from olive_engine.errors import InvalidWorkflow
@@ -495,6 +497,7 @@ data_configs:
     ),
     "flows": (
         """\
+input_model: {type: HfModel, model_path: a/b}
 passes:
   # the first
   a: {type: LoRA}   # a
@@ -505,6 +508,7 @@ passes:
 pass_flows: [[a, b], [c, b]]   # two
 """,
         """\
+input_model: {type: HfModel, model_path: a/b}
 passes:
   # the first
   a: {type: LoRA}   # a
@@ -517,8 +521,8 @@ passes:
 """,
     ),
     "a fragment, laid over another file": (
-        "# over another\npasses:\n  lora:\n    config:\n      lora_alpha: 2   # why not\n",
-        "# over another\npasses:\n  lora:\n    alpha: 2   # why not\n",
+        "# over another\npasses:\n  lora:\n    type: LoRA\n    config:\n      lora_alpha: 2   # why not\n",
+        "# over another\npasses:\n  lora:\n    type: LoRA\n    alpha: 2   # why not\n",
     ),
     "extends and its whole": (
         "extends: base.yaml  # more\nmodel: {type: HfModel, model_path: a/b}\nhost: there\n",
@@ -582,6 +586,7 @@ def test_what_has_no_older_spelling_is_not_touched(text: str, tmp_path: Path) ->
 
 def test_what_cannot_be_had_yet_stays(tmp_path: Path) -> None:
     old = """\
+input_model: {type: HfModel, model_path: a/b}
 data_configs:
   - name: own
     # my code
@@ -662,13 +667,13 @@ def test_references_to_variables_stay(tmp_path: Path, monkeypatch: pytest.Monkey
 model: {type: PyTorchModel, config: {model_path: "${env:WHERE}"}}
 systems: {s: {type: LocalSystem, accelerators: "${env:DEVICE}"}}
 passes:
-  a: {type: LoRA, config: {lora_r: "${env:RANK:-4}", double_quant: "${env:QUANTIZED:-false}"}}
+  a: {type: LoRA, config: {lora_r: "${env:RANK:-4}", disable_search: "${env:SEARCHED:-true}"}}
 """
     new = """\
 input_model: {type: HfModel, model_path: "${env:WHERE}"}
 systems: {s: {type: LocalSystem, accelerators: ["${env:DEVICE}"]}}
 passes:
-  a: {type: LoRA, r: "${env:RANK:-4}", double_quant: "${env:QUANTIZED:-false}"}
+  a: {type: LoRA, r: "${env:RANK:-4}", disable_search: "${env:SEARCHED:-true}"}
 """
     assert migrated(tmp_path, old).text == new
 
@@ -798,3 +803,47 @@ def lines_of(text: str) -> list[tuple[str, str]]:
     """Every line, as what stands in it and its comment."""
     parts = [line.strip().rpartition("# c") for line in text.splitlines()]
     return [(said.strip(), f"c{number}") if mark else (number, "") for said, mark, number in parts]
+
+
+# --- the page about it --------------------------------------------------------------------------------------------
+
+
+def rows(heading: str) -> list[tuple[str, str]]:
+    """The lines of the table under a heading of the page."""
+    page = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text()
+    lines = page.split(f"## {heading}\n")[1].split("\n## ")[0].splitlines()
+    cells = [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in lines if line.startswith("| `")]
+    return [(cell[0].strip("`"), cell[1].strip("`")) for cell in cells]
+
+
+def revised(text: str) -> Revision:
+    revision = Revision(loads(text.encode(), "w.yaml", "yaml").root)
+    revise(revision)
+    bring_together(revision)
+    return revision
+
+
+@pytest.mark.parametrize(("old", "new"), rows("Older spellings"))
+def test_the_table_of_older_spellings_is_true(old: str, new: str) -> None:
+    revision = revised(old)
+    assert (revision.problems, revision.lacks) == ([], {})
+    assert revision.notices
+    assert plain(revision.root) == plain(revised(new).root) == loads(new.encode(), "new", "yaml").tree
+
+
+@pytest.mark.parametrize(("written", "why"), rows("What is refused, and why"))
+def test_the_table_of_what_is_refused_is_true(written: str, why: str) -> None:
+    assert why
+    assert len(revised(written).problems) == 1
+
+
+@pytest.mark.parametrize(("written", "what"), rows("What is not available yet"))
+def test_the_table_of_what_is_not_available_is_true(written: str, what: str) -> None:
+    assert what
+    revision = revised(written)
+    assert (len(revision.lacks), revision.problems) == (1, [])
+
+
+def test_the_tables_have_lines() -> None:
+    counts = [len(rows(name)) for name in ("Older spellings", "What is refused, and why", "What is not available yet")]
+    assert counts == [29, 6, 5]
