@@ -168,7 +168,8 @@ def _ingredients(node: Node, facts: Facts, before: Mapping[str, Step]) -> dict[s
     # By position: names are not part of what a result depends on.
     ingredients["inputs"] = [facts.input_identity if name == INPUT_MODEL else before[name].key for name in node.inputs]
     ingredients["data"] = {option: before[step].key for option, step in node.data.items()}
-    ingredients["seed"] = facts.seed
+    if _draws(node):
+        ingredients["seed"] = facts.seed
     ingredients["device"] = _device_facts(node, device)
     if node.kind == "evaluate" and _is_timing(node) and environment:
         ingredients["machine"] = environment.machine
@@ -185,6 +186,12 @@ def _device_facts(node: Node, device: Device) -> dict[str, JsonValue]:
         return {"device": device.kind}
     cls = find_pass(node.type)
     return dict(cls.device_facts(node.config, device)) if cls else {}
+
+
+def _draws(node: Node) -> bool:
+    """Whether the seed counts: for a metric that draws nothing it does not."""
+    cls = find_metric(node.type) if node.kind == "evaluate" else None
+    return cls is None or cls.draws
 
 
 def _is_timing(node: Node) -> bool:
@@ -230,6 +237,8 @@ def _sentence(path: tuple[str, ...], was: JsonValue, now: JsonValue) -> str:
         return "its source files changed"
     if head == "implementation":
         return "the engine's code for it changed"
+    if head == "variables":  # digests: the values may be secret
+        return "the environment variables of its system changed"
     if head == "versions":
         return f"{path[1]} {_show(was)} -> {_show(now)}"
     return f"{dotted(path)}: {_show(was)} -> {_show(now)}"

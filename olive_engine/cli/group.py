@@ -77,10 +77,14 @@ class LazyGroup(click.Group):
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()  # here, where a closed pipe is still dealt with
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise  # click's own affair: usage errors, --help, `| head`
-        except KeyboardInterrupt:
-            ctx.exit(describe_error(Interrupted("stopped"), session))
+        except (KeyboardInterrupt, click.Abort):  # the latter is what click makes of Ctrl-C and Ctrl-D at a question
+            stopped = Interrupted("stopped")
+            if session.arguments[:1] == ("run",) or session.json:
+                ctx.exit(describe_error(stopped, session))
+            click.echo("\ninterrupted", err=True)  # no other command keeps steps from which it could go on
+            ctx.exit(stopped.exit_code)
         except Exception as error:  # noqa: BLE001 - the last place where an error can become a sentence
             ctx.exit(describe_error(error, session))
         return result

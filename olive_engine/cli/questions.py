@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from olive_engine.cli.prompts import choose, confirm, prompt, something
 from olive_engine.cli.row_questions import ask_rows
 
 if TYPE_CHECKING:
@@ -55,14 +57,17 @@ def ask(given: Given, *, asks: bool) -> Answers:
     rows = None
     if needs_rows(passes) or given.data is not None:
         rows = ask_rows(given.data, given.template, asks=asks)
-    evaluate = rows is not None and not rows.few if given.evaluate is None else given.evaluate
+    trains = needs_rows(passes)
+    evaluate = rows is not None and not (rows.few and trains) if given.evaluate is None else given.evaluate
     if evaluate and rows is None:
         raise click.UsageError("--eval measures on held-out rows; name them with --data")
-    if asks and rows is not None and given.evaluate is None:
-        evaluate = click.confirm("Hold a tenth of the rows out, and measure the result on them?", default=evaluate)
+    if rows is not None and given.evaluate is False and not trains:
+        raise click.UsageError("nothing would read the rows: no pass learns from them, and --no-eval measures nothing")
+    if asks and rows is not None and given.evaluate is None and trains:
+        evaluate = confirm("Hold a tenth of the rows out, and measure the result on them?", default=evaluate)
     output_dir = given.output_dir or "output"
     if asks and given.output_dir is None:
-        output_dir = str(click.prompt("Folder for the result", default=output_dir))
+        output_dir = prompt("Folder for the result", something("a folder"), output_dir)
     return Answers(model, passes, adapter, rows, evaluate, output_dir, _positions(model))
 
 
@@ -71,12 +76,37 @@ def _model(given: Given, *, asks: bool) -> str:
         return given.model
     if not asks:
         raise click.UsageError("which model? Name a folder in Hugging Face layout, or a hub name, with --model")
+    return prompt("Model (a folder, or a name on the hub)", _read_model)
+
+
+def _read_model(answer: str) -> str:
+    """A model that is here or may be on the hub."""
     from olive_engine.config.local_models import local_path, looks_local
 
-    model = str(click.prompt("Model (a folder, or a name on the hub)"))
-    if looks_local(model, Path()) and not local_path(model, Path()).exists():
-        click.echo("  nothing is there yet")
-    return model
+    if not answer:
+        raise ValueError("expected a folder in Hugging Face layout, or a name on the hub, such as org/name")
+    # What a location with a scheme means, the file's own check tells.
+    if ":" in answer or not looks_local(answer, Path()) or os.path.exists(local_path(answer, Path())):  # noqa: PTH110 - unlike Path.exists it takes any text
+        return answer
+    near = _nearest_path(local_path(answer, Path()))
+    raise ValueError(
+        f"there is no {answer}, and no name on the hub is like that{f'; did you mean {near}?' * bool(near)}"
+    )
+
+
+def _nearest_path(missing: Path) -> Path | None:
+    """A path that exists: the first part that does not is replaced by the nearest name there."""
+    from olive_engine.config.spelling import nearest
+
+    first = next(each for each in reversed([missing, *missing.parents]) if not each.exists())
+    try:
+        near = nearest(first.name, sorted(each.name for each in first.parent.iterdir()))
+    except OSError:  # not a folder, or not for us to read: then without a hint
+        return None
+    if near is None:
+        return None
+    whole = first.with_name(near) / missing.relative_to(first)
+    return whole if whole.exists() else first.with_name(near)
 
 
 def _passes(given: Given, *, asks: bool) -> Sequence[type[AnyPass]]:
@@ -103,8 +133,7 @@ def _asked_goal() -> str:
     click.echo("What shall come out?")
     for number, (what, names) in enumerate(GOALS.values(), 1):
         click.echo(f"  {number}  {what} ({' -> '.join(names)})")
-    choice: int = click.prompt("Number", type=click.IntRange(1, len(GOALS)), default=3)
-    return list(GOALS)[choice - 1]
+    return list(GOALS)[choose("Number", len(GOALS), default=3) - 1]
 
 
 def _likely_goal(given: Given) -> str:
@@ -116,7 +145,7 @@ def _likely_goal(given: Given) -> str:
 def _quantized(given: Given, names: Sequence[str], *, asks: bool) -> bool:
     if given.qlora or "LoRA" not in names or not asks or given.goal is not None:
         return given.qlora
-    return click.confirm("Keep the model in 4 bits while it is tuned, to save memory (QLoRA)?", default=False)
+    return confirm("Keep the model in 4 bits while it is tuned, to save memory (QLoRA)?", default=False)
 
 
 def _adapter(given: Given, passes: Sequence[type[AnyPass]], *, asks: bool) -> str | None:
@@ -127,7 +156,7 @@ def _adapter(given: Given, passes: Sequence[type[AnyPass]], *, asks: bool) -> st
         return given.adapter
     if not asks:
         raise click.UsageError(f"which adapter shall {passes[0].type} take? Name its folder with --adapter")
-    return str(click.prompt("Adapter (its folder)"))
+    return prompt("Adapter (its folder)", something("the folder of an adapter, with its adapter_config.json"))
 
 
 def _positions(model: str) -> int | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from olive_engine.cli.prompts import prompt, something
+
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
@@ -35,7 +37,10 @@ def ask_rows(source: str | None, template: str | None, *, asks: bool) -> Rows:
     if source is None:
         if not asks:
             raise click.UsageError("which rows to learn from? Name a file, or a data set on the hub, with --data")
-        source = str(click.prompt("Rows to learn from (a file, or a data set on the hub)"))
+        source = prompt(
+            "Rows to learn from (a file, or a data set on the hub)",
+            something("a file, folder or pattern, such as rows.jsonl, or the name of a data set on the hub"),
+        )
     from olive_engine.reporting.starter import Rows
 
     on_hub, head = _head(source)
@@ -90,13 +95,15 @@ def _template(given: str | None, texts: Sequence[str], columns: Sequence[str], *
                 '--template "### Question: {question}\\n### Answer:\\n{answer}"'
             )
         return guess
-    while True:
-        default = guess.replace("\n", "\\n") if guess is not None else None
-        asked = str(click.prompt("Text of a row (columns in braces; \\n is a line break)", default=default))
-        template = asked.replace("\\n", "\n")
-        if not (wrong := _objection(template, columns)):
-            return template
-        click.echo(f"  {wrong}")
+
+    def read(answer: str) -> str:
+        template = answer.replace("\\n", "\n")
+        if wrong := _objection(template, columns):
+            raise ValueError(wrong)
+        return template
+
+    default = guess.replace("\n", "\\n") if guess is not None else None
+    return prompt("Text of a row (columns in braces; \\n is a line break)", read, default)
 
 
 def _guess(texts: Sequence[str]) -> str | None:

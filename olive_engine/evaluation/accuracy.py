@@ -74,6 +74,7 @@ class Accuracy(Metric[AccuracyConfig]):
     config_type = AccuracyConfig
     sub_types: ClassVar[Mapping[str, bool]] = {"accuracy_score": True, "exact_match": True, "f1_score": True}
     needs_data = True
+    draws = False
     requires = REQUIRES
 
     def measure(self, model: Model, config: AccuracyConfig, context: PassContext) -> Measurement:

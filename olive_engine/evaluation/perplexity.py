@@ -43,6 +43,7 @@ class Perplexity(Metric[PerplexityConfig]):
     config_type = PerplexityConfig
     sub_types: ClassVar[Mapping[str, bool]] = {"perplexity": False}
     needs_data = True
+    draws = False
     requires = REQUIRES
 
     def measure(self, model: Model, config: PerplexityConfig, context: PassContext) -> Measurement:

@@ -17,6 +17,7 @@ class SizeOnDisk(Metric[Options]):
     type = "size_on_disk"
     config_type = Options
     sub_types: ClassVar[Mapping[str, bool]] = {"bytes": False}
+    draws = False
 
     def measure(self, model: Model, config: Options, context: PassContext) -> Measurement:  # noqa: ARG002 - it needs neither
         """Sum the files up."""

@@ -43,6 +43,7 @@ class Latency(Metric[TimingConfig]):
         ("avg", "max", "min", "p50", "p75", "p90", "p95", "p99", "p999"), False
     )
     timing = True
+    draws = False
     requires = REQUIRES
 
     def measure(self, model: Model, config: TimingConfig, context: PassContext) -> Measurement:
@@ -62,6 +63,7 @@ class Throughput(Metric[TimingConfig]):
     config_type = TimingConfig
     sub_types: ClassVar[Mapping[str, bool]] = {"decode_tokens_per_second": True, "prompt_tokens_per_second": True}
     timing = True
+    draws = False
     requires = REQUIRES
 
     def measure(self, model: Model, config: TimingConfig, context: PassContext) -> Measurement:

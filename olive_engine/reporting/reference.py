@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from olive_engine.options import DataRef, Options
-from olive_engine.reporting.tables import is_terminal, terminal
+from olive_engine.reporting.tables import is_terminal, terminal, width_of
 
 _BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _NAMES = {type(None): "null", bool: "true | false", int: "int", float: "float", str: "str"}
@@ -95,7 +96,8 @@ def show_reference(reference: Reference, stream: TextIO) -> None:
         for indent, text, style, note in paragraphs:
             console.print(Padding(Text.assemble((text, style), (note, "dim")), (0, 0, 0, indent)))
     else:
-        stream.write("".join(f"{' ' * indent}{text}{note}\n" for indent, text, _, note in paragraphs))
+        width = width_of(stream)
+        stream.write("".join(f"{_wrapped(text + note, ' ' * indent, width)}\n" for indent, text, _, note in paragraphs))
         stream.flush()
 
 
@@ -117,11 +119,27 @@ def show_groups(groups: Sequence[Group], foot: str, stream: TextIO) -> None:
             console.print(*([Text(group.heading, "bold")] if group.heading else []), table, sep="\n")
         console.print(Text(foot, "dim"))
         return
+    columns = width_of(stream)
     for group in groups:
         stream.write(f"{group.heading}\n" if group.heading else "")
-        stream.write("".join(f"  {name:<{width}}  {text}\n" for name, text in group.entries))
+        for name, text in group.entries:
+            begin = f"  {name:<{width}}  "
+            stream.write(f"{begin}{_wrapped(text, ' ' * len(begin), columns).lstrip()}\n")
     stream.write(f"{foot}\n")
     stream.flush()
+
+
+def _wrapped(text: str, indent: str, width: int | None) -> str:
+    """The text, indented, each of its lines as lines of that width at most; None: its lines are left as they are."""
+    if width is None:
+        return f"{indent}{text}"
+    lines = (
+        textwrap.wrap(line, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+        if line.strip() and not line.startswith(" ")
+        else [f"{indent}{line}"]  # an example, whose line breaks mean something
+        for line in text.split("\n")
+    )
+    return "\n".join(part for parts in lines for part in parts)
 
 
 def _group(annotation: object) -> type[BaseModel] | None:

@@ -127,6 +127,7 @@ def _workflow(answers: Answers) -> tuple[Tree, Comments]:
 
 
 def _data(answers: Answers, rows: Rows, comments: Comments) -> list[JsonValue]:
+    trains = needs_rows(answers.passes)
     load: Tree = {"data_name": rows.source} if rows.on_hub else {"data_files": rows.source}
     seen: Tree = {}
     if rows.text_template is not None:
@@ -139,12 +140,15 @@ def _data(answers: Answers, rows: Rows, comments: Comments) -> list[JsonValue]:
     if _has_answer(rows):
         seen["completion_only_loss"] = True
         comments["data_configs", 0, "pre_process_data_config", "completion_only_loss"] = (
-            "learn the answer, not the question"
+            "learn the answer, not the question" if trains else "count the answer, not the question"
         )
     seen["max_seq_len"] = min(1024, answers.positions or 1024)
     comments["data_configs", 0, "pre_process_data_config", "max_seq_len"] = "tokens; longer rows are cut"
     parts = {"train": f"train[:{100 - HELD_OUT}%]", "heldout": f"train[{100 - HELD_OUT}%:]"}
-    if not answers.evaluate:
+    if not trains:
+        parts = {"heldout": "train"}
+        comments["data_configs", 0] = "the rows that the result is measured on"
+    elif not answers.evaluate:
         parts = {"train": "train"}
     else:
         comments["data_configs", 1] = "the rest of the rows, which no training sees"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -53,6 +54,11 @@ def terminal(stream: TextIO) -> Console:
     from rich.console import Console
 
     return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def width_of(stream: TextIO) -> int | None:
+    """Columns of a terminal, one without cursor movement too; None: a file or a pipe, whose lines may be long."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def show(table: Table, stream: TextIO) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from olive_engine import plan, run, why
 from olive_engine.errors import InvalidWorkflow
+from olive_engine.evaluation.size import SizeOnDisk
 from olive_engine.reporting.events import PlanMade, RunFinished, StepFinished, StepProgress, StepStarted
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.testing.toys import NUMBERS, build_toy_model, read_numbers
@@ -236,6 +237,25 @@ def test_environment_variables_of_a_system_count_and_are_not_shown(make, project
 
     run(workflow("hush"))
     assert plan(workflow("hush")).to_run == ()
-    assert plan(workflow("other")).to_run == ("scale",)
+    changed = plan(workflow("other"))
+    assert changed.to_run == ("scale",)
+    assert changed.steps["scale"].reasons == ("the environment variables of its system changed",)
     written = b"".join(path.read_bytes() for path in project.rglob("*") if path.is_file())
     assert b"hush" not in written
+
+
+def test_another_seed_measures_nothing_again_that_draws_nothing(make, monkeypatch):
+    def workflow(seed):
+        size = {"name": "size", "type": "size_on_disk"}
+        return make({"scale": {"type": "ToyScale"}}, evaluators={"e": {"metrics": [size]}}, evaluator="e", seed=seed)
+
+    assert run(workflow(0)).executed == ("input_model:size", "scale", "scale:size")
+    steps = plan(workflow(1)).steps
+    assert {name: step.reasons for name, step in steps.items()} == {
+        "input_model:size": (),
+        "scale": ("seed: 0 -> 1",),
+        "scale:size": ("scale changed",),
+    }
+    monkeypatch.setattr(SizeOnDisk, "draws", True)
+    run(workflow(0))
+    assert plan(workflow(1)).steps["input_model:size"].reasons == ("seed: 0 -> 1",)

@@ -11,13 +11,14 @@ import sys
 import termios
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 
 from olive_engine import registry
-from olive_engine.cli.group import olive
+from olive_engine.cli.group import COMMANDS, LazyGroup, olive
 
 WIDTH = 80
 
@@ -125,17 +126,37 @@ def test_an_unknown_name_is_json_free_and_exits_with_2(command: str) -> None:
     assert "is called `LoRe`" in result.stderr
 
 
+# --- stopped --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, click.Abort])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_ends_with_130_when_it_is_stopped(
+    name: str, stop: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command(name)
+    def stopped() -> None:
+        raise stop
+
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: stopped)
+    result = call(name)
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert ("this goes on from there" in result.stderr) is (name == "run")
+    assert "interrupted" in result.stderr
+    assert "Aborted" not in result.stderr
+
+
 # --- in a terminal of 80 columns ----------------------------------------------------------------------------------
 
 
-def shown(*arguments: str) -> list[str]:
+def shown(*arguments: str, kind: str = "xterm-256color") -> list[str]:
     """What a terminal of 80 columns gets, without colours."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, WIDTH, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "olive_engine", *arguments],
-        env={**environment, "TERM": "xterm-256color"},
+        env={**environment, "TERM": kind},
         stdin=subprocess.DEVNULL,
         stdout=slave,
         stderr=slave,
@@ -152,7 +173,7 @@ def shown(*arguments: str) -> list[str]:
         found += part
     os.close(master)
     assert process.wait(timeout=60) == 0, found
-    assert b"\x1b[" in found
+    assert (b"\x1b[" in found) is (kind != "dumb")
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", found.decode())
     return [line.rstrip() for line in text.replace("\r\n", "\n").splitlines()]
 
@@ -173,6 +194,14 @@ def test_a_page_in_a_terminal() -> None:
     assert yaml.safe_load("\n".join(lines[lines.index("In a workflow:") + 1 : lines.index("Options:")])) == {
         "passes": {"model_builder": {"type": "ModelBuilder"}}
     }
+
+
+@pytest.mark.parametrize("arguments", [("passes",), ("passes", "LoRA")])
+def test_a_terminal_that_knows_no_colours_wraps_too(arguments: tuple[str, ...]) -> None:
+    lines = shown(*arguments, kind="dumb")
+    assert max(map(len, lines)) <= WIDTH
+    assert [line.split() for line in lines] == [line.split() for line in shown(*arguments)]
+    assert max(map(len, call(*arguments).stdout.splitlines())) > WIDTH  # a pipe gets whole lines
 
 
 def test_the_schema_is_what_editors_are_told_of(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ from olive_engine.cli.group import olive
 from olive_engine.config.schemas import workflow_schema
 from olive_engine.testing.tiny_models import build_tiny_adapter, build_tiny_model
 
+CTRL_C = "\x03"
+CTRL_D = "\x04"
 TONES = ["joy", "sadness", "fear"]
 CHATS = [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}]
 
@@ -145,9 +148,25 @@ def test_few_rows_are_all_learned_from(folder: Path) -> None:
     assert (len(workflow.data_configs), workflow.evaluators) == (1, {})
 
 
+@pytest.mark.parametrize("rows", ["rows.jsonl", "few.jsonl"])
+def test_rows_that_nothing_learns_from_are_measured_on_whole(folder: Path, rows: str) -> None:
+    (folder / "few.jsonl").write_text('{"q": "a?", "a": "b"}\n' * 9)
+    assert init("--model", "base", "--data", rows, "--goal", "onnx").exit_code == 0
+    workflow = reading.load_workflow("workflow.yaml")
+    (heldout,) = workflow.data_configs
+    assert (heldout.name, heldout.load_dataset_config.split) == ("heldout", "train")
+    metrics = workflow.evaluators["quality"].metrics
+    assert [metric.data_config for metric in metrics] == ["heldout", "heldout", None]
+    text = (folder / "workflow.yaml").read_text()
+    assert "# the rows that the result is measured on\n" in text
+    assert "training" not in text
+    assert "learn" not in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--model", "base", "--goal", "onnx", "--data", "rows.jsonl", "--no-eval"), "nothing would read the rows"),
         ((), "which model? Name a folder in Hugging Face layout, or a hub name, with --model"),
         (("--model", "base", "--goal", "tuned"), "which rows to learn from?"),
         (("--model", "base", "--goal", "merged"), "which adapter shall MergeAdapterWeights take?"),
@@ -213,7 +232,12 @@ def session(folder: Path, answers: list[tuple[str, str]], *arguments: str) -> tu
             shown += part.decode()
         if waiting and (at := shown.find(waiting[0][0], seen)) >= 0:
             seen = at + len(waiting[0][0])
-            os.write(master, f"{waiting.pop(0)[1]}\n".encode())
+            answer = waiting.pop(0)[1]
+            if answer == CTRL_C:  # the terminal is not the process's controlling one: it makes no signal of the key
+                time.sleep(0.2)
+                process.send_signal(signal.SIGINT)
+            else:
+                os.write(master, f"{answer}\n".encode())
     os.close(master)
     assert not waiting, shown
     return process.wait(timeout=30), re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).replace("\r\n", "\n")
@@ -247,14 +271,53 @@ def test_a_session(folder: Path) -> None:
 def test_only_what_is_not_given_is_asked(folder: Path) -> None:
     code, shown = session(
         folder,
-        [("Model (a folder, or a name on the hub):", "./models/none"), ("Adapter (its folder):", "adapter")],
+        [("Model (a folder, or a name on the hub):", "base"), ("Adapter (its folder):", "adapter")],
         *("mine.yaml", "--goal", "merged", "--output-dir", "made"),
     )
-    assert (code, "nothing is there yet" in shown, "Number" in shown) == (2, True, False)
-    assert "no such folder: './models/none'" in shown
+    assert (code, "Number" in shown) == (0, False)
+    assert reading.load_workflow(folder / "mine.yaml").input_model.adapter_path == "adapter"
 
 
-def test_leaving_a_session_writes_nothing(folder: Path) -> None:
-    code, shown = session(folder, [("Model (a folder, or a name on the hub):", "\x04")])  # the end of input, as Ctrl-D
-    assert code == 1
+def test_an_answer_that_cannot_be_is_told_in_words_and_asked_for_again(folder: Path) -> None:
+    model = "Model (a folder, or a name on the hub):"
+    code, shown = session(
+        folder,
+        [
+            (model, ""),
+            (model, "./bsae"),
+            (model, str(folder / "adaptre/deep")),
+            (model, "no/such/folder"),
+            (model, "base"),
+            ("Number [3]:", "9"),
+            ("Number [3]:", "two"),
+            ("Number [3]:", "1"),
+            ("(QLoRA)? [y/N]:", "perhaps"),
+            ("(QLoRA)? [y/N]:", "No"),
+            ("Rows to learn from", ""),
+            ("Rows to learn from", "texts.csv"),
+            ("measure the result on them? [Y/n]:", "n"),
+            ("Folder for the result [output]:", ""),
+        ],
+    )
+    assert code == 0, shown
+    told = [line for line in shown.splitlines() if line.startswith(("  expected", "  there is no "))]
+    assert [line.strip() for line in told] == [
+        "expected a folder in Hugging Face layout, or a name on the hub, such as org/name",
+        "there is no ./bsae, and no name on the hub is like that; did you mean base?",
+        f"there is no {folder}/adaptre/deep, and no name on the hub is like that; did you mean {folder}/adapter?",
+        "there is no no/such/folder, and no name on the hub is like that",
+        "expected a number from 1 to 5, found 9",
+        "expected a number from 1 to 5, found two",
+        "expected y (yes) or n (no), found perhaps",
+        "expected a file, folder or pattern, such as rows.jsonl, or the name of a data set on the hub",
+    ]
+    workflow = reading.load_workflow(folder / "workflow.yaml")
+    assert ([entry.type for (entry,) in workflow.passes.values()], workflow.output_dir) == (["LoRA"], "output")
+
+
+@pytest.mark.parametrize("answer", [CTRL_C, CTRL_D], ids=["Ctrl-C", "Ctrl-D"])
+def test_leaving_a_session_writes_nothing(folder: Path, answer: str) -> None:
+    code, shown = session(folder, [("Model (a folder, or a name on the hub):", answer)])
+    assert code == 130
+    assert shown.splitlines()[-1] == "interrupted"
     assert not list(folder.glob("*.yaml")), shown

@@ -19,7 +19,11 @@ _LOAD = f"{_EACH}.load_dataset_config"
 
 
 def _as_list(revision: Revision) -> None:
-    if isinstance(revision.value(("data_configs",)), dict):
+    data = revision.value(("data_configs",))
+    if isinstance(data, dict):
+        for name in [name for name, value in data.items() if not isinstance(value, dict | None)]:
+            revision.refuse(("data_configs", name), "expected a mapping", "e.g. {load_dataset_config: {data_files: …}}")
+            revision.remove(("data_configs", name))
         revision.note(("data_configs",), "`data_configs` is a list, whose items have a `name`")
         revision.name_items(("data_configs",))
 
@@ -106,7 +110,8 @@ def _inline(revision: Revision) -> None:
         revision.note(path, f"a data config is described under `data_configs`: {name}")
         if not isinstance(data, list):
             revision.put(("data_configs",), [], path)
-        revision.put(("data_configs", len(known)), {**value, "name": name}, path)
+        place = len(data) if isinstance(data, list) else 0
+        revision.put(("data_configs", place), {**value, "name": name}, path)
         revision.put(path, name)
 
 

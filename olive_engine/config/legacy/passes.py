@@ -9,6 +9,7 @@ from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Refused, Rewritten, Rule, Valued, type_of
 from olive_engine.config.legacy.search import VALUES
 from olive_engine.config.spelling import nearest
+from olive_engine.config.variables import as_meant
 from olive_engine.errors import ConfigPath
 
 _EACH = "passes.*.@"
@@ -50,7 +51,7 @@ def _double_quant(revision: Revision) -> None:
         for path in revision.matches(f"{_EACH}.{name}"):
             if type_of(revision, path) != "lora":
                 continue
-            if revision.value(path) in (False, None):
+            if as_meant(revision.value(path), (bool,)) in (False, None):
                 revision.note(path, "not needed: LoRA does not quantize the base")
                 revision.remove(path)
             else:

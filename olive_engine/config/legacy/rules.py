@@ -9,6 +9,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from olive_engine.config.legacy.edits import Revision
+from olive_engine.config.variables import as_meant
 from olive_engine.errors import ConfigPath
 
 
@@ -143,6 +144,8 @@ def _is_of(revision: Revision, path: ConfigPath, types: tuple[str, ...]) -> bool
 
 
 def _same(found: JsonValue, value: JsonValue) -> bool:
+    if isinstance(value, bool):
+        found = as_meant(found, (bool,))
     if isinstance(found, str) and isinstance(value, str):
         return found.lower() == value.lower()
     return found == value and isinstance(found, bool) == isinstance(value, bool)

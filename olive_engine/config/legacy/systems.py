@@ -35,14 +35,14 @@ def _accelerators(revision: Revision) -> None:
             revision.put(path, [value])
         for index in range(len(value) if isinstance(value, list) else 1):
             item = (*path, index)
-            if isinstance(name := revision.value(item), str):
+            if isinstance(name := revision.value(item), str) and "${env:" not in name:
                 revision.note(item, "an accelerator is written as a mapping: {device: …}")
                 revision.put(item, {"device": name.lower()})
     for path in revision.matches(f"{_EACH}.accelerators.*.device"):
         device = revision.value(path)
         if device is None:
             revision.remove(path)
-        elif isinstance(device, str) and device != device.lower():
+        elif isinstance(device, str) and device != device.lower() and "${env:" not in device:
             revision.put(path, device.lower())
     for path in revision.matches(f"{_EACH}.accelerators.*.execution_providers"):
         _providers(revision, path)
