@@ -18,7 +18,7 @@ from olive_engine.config.parse import parse
 from olive_engine.config.search.describe import not_yet
 from olive_engine.config.spelling import Corrections, corrected
 from olive_engine.config.tree import Node, Source, find, from_python, locate, merge, plain
-from olive_engine.config.variables import filled_in
+from olive_engine.config.variables import Unfilled, filled_in
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import ConfigPath, InvalidWorkflow, Position, Problem
 
@@ -58,7 +58,7 @@ class Draft:
 
     def adding(self, problems: Iterable[Problem], notices: Iterable[Problem] = ()) -> Draft:
         """The draft with further problems, located where they are not yet. With an error it is no workflow any more."""
-        located = [self._located(problem) for problem in problems]
+        located = [each for each in map(self._located, problems) if not self._follows(each)]
         workflow = None if any(problem.severity == "error" for problem in located) else self.workflow
         noticed = (*self.notices, *(self._located(notice) for notice in notices))
         return replace(self, workflow=workflow, problems=in_line_order((*self.problems, *located)), notices=noticed)
@@ -73,6 +73,11 @@ class Draft:
         if errors or self.workflow is None:
             raise InvalidWorkflow(errors)
         return self.workflow
+
+    def _follows(self, problem: Problem) -> bool:
+        """Whether it is about a text whose variable failed, which is reported."""
+        node = find(self.root, problem.path) if self.root is not None else None
+        return node is not None and isinstance(node.value, Unfilled)
 
     def _located(self, problem: Problem) -> Problem:
         """With its position, and its path as it is written: a lone pass is no list of alternatives."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pydantic import JsonValue
 
+from olive_engine.config.masking import is_secret, known_forms_masked, without
 from olive_engine.config.spelling import (
     Corrections,
     is_old_group,
@@ -20,12 +22,15 @@ from olive_engine.config.spelling import (
 )
 from olive_engine.config.spelling import nearest as nearest
 from olive_engine.config.tree import Node, find, locate, plain, rename
+from olive_engine.config.variables import Unfilled
 from olive_engine.errors import ConfigPath, Position, Problem
 
 MAX_PROBLEMS = 200
 """More than anyone reads; keeps absurd files cheap."""
 MAX_NAMES = 20
 """How many valid names a message lists."""
+
+_OF_A_SHELL = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 
 
 class Findings:
@@ -81,7 +86,10 @@ class Findings:
 
         With `within`, it is that the members of that mapping do not agree: no news if one of them is wrong itself.
         """
-        if not at_key and (path in self._judged or key_place(find(self.root, path)) in self._guessed):
+        node = find(self.root, path)
+        if not at_key and (path in self._judged or key_place(node) in self._guessed):
+            return
+        if not at_key and node is not None and isinstance(node.value, Unfilled):
             return
         if (path, at_key) in self._seen:
             return
@@ -91,6 +99,12 @@ class Findings:
             return
         if within is not None:
             self._disagreements[len(self._problems)] = within
+        if not at_key and node is not None and isinstance(node.value, str):
+            shell = _OF_A_SHELL.search(node.value)
+            hint = f"write ${{env:{shell[1]}}} for a variable" if shell else hint
+        if node is not None and is_secret(path):
+            what, hint = without(what, plain(node)), without(hint, plain(node))
+        what, hint = known_forms_masked(what), known_forms_masked(hint)
         self._problems.append(Problem(path, what, hint, self.locate(path, at_key=at_key)))
 
     def judge(self, path: ConfigPath) -> None:
@@ -131,6 +145,9 @@ class Findings:
     def _meant(self, path: ConfigPath, valid: Sequence[str]) -> tuple[str | None, str]:
         """What an unknown key was probably meant to be, if that is not there yet, and the question that asks so."""
         name, node, parent = str(path[-1]), find(self.root, path), find(self.root, path[:-1])
+        glued = name.partition(":")[0]
+        if glued != name and glued in valid and node is not None and node.value is None:
+            return None, f"a blank is missing after `:`: write `{glued}: …`"
         written = parent.value if parent is not None and isinstance(parent.value, Mapping) else {}
         old = old_names(path[:-1])
         other = synonym(name, valid)

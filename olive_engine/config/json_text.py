@@ -7,6 +7,7 @@ import re
 from json import JSONDecodeError
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the standard library's own scanner, untyped
 
+from olive_engine.config.masking import MASK, secret_spans
 from olive_engine.config.tree import MAX_DEPTH, MAX_KEY, MAX_VALUES, Fault, Node, Text
 
 MAX_DIGITS = 20
@@ -15,6 +16,8 @@ MAX_DIGITS = 20
 _BLANK = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORD = re.compile(r"[A-Za-z_$][\w$.\-]*|[-+.]?[\w.+\-]+")
+_KEY = re.compile(r'"[^"\n]*"[ \t]*:')
+_ITEM = re.compile(r'["{\[\d]')
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _MEANT = {"True": "true", "False": "false", "None": "null", "undefined": "null"}
 _UNFIT = re.compile(r"[\x00\ud800-\udfff]")
@@ -113,7 +116,7 @@ class _Scanner:
             if not self.content.startswith(":", at):
                 raise self.unexpected(at, f"`:` after the key `{name}`", opened=start)
             members[name], at = self.value(self.skip(at + 1), depth + 1, name_at)
-            at = self.comma(self.skip(at), "}", start)
+            at = self.comma(at, "}", start)
         return Node(members, self.text, start, key), at + 1
 
     def list(self, start: int, depth: int, key: int | None) -> tuple[Node, int]:
@@ -122,12 +125,16 @@ class _Scanner:
         while not self.content.startswith("]", at):
             node, at = self.value(at, depth + 1, None)
             items.append(node)
-            at = self.comma(self.skip(at), "]", start)
+            at = self.comma(at, "]", start)
         return Node(tuple(items), self.text, start, key), at + 1
 
-    def comma(self, at: int, close: str, start: int) -> int:
+    def comma(self, end: int, close: str, start: int) -> int:
+        at = self.skip(end)
         if self.content.startswith(close, at):
             return at
+        begins = _KEY if close == "}" else _ITEM
+        if begins.match(self.content, at):
+            raise Fault(end, "a comma is missing", f"`,` stands between {'members' if close == '}' else 'items'}")
         if not self.content.startswith(",", at):
             raise self.unexpected(at, f"`,` or `{close}`", opened=start)
         after = self.skip(at + 1)
@@ -167,4 +174,7 @@ class _Scanner:
             hint = "expected a finite number"
         elif word and found[0].isalpha():
             hint = "text stands in double quotes"
+        line_start = max(self.content.rfind("\n", 0, at) + 1, at - 1000)
+        if any(start <= at - line_start < end for start, end in secret_spans(self.content[line_start : at + 100])):
+            found = MASK
         return Fault(at, f"expected {expected}, found `{found[:40]}`", hint)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from olive_engine.config.findings import nearest
+from olive_engine.config.masking import masked
 from olive_engine.config.tree import Fault, Node, Text, with_node
 from olive_engine.config.yaml_text import compose, scalar
 from olive_engine.errors import ConfigPath, InvalidWorkflow, Position, Problem, dotted
@@ -16,7 +17,7 @@ _PART = re.compile(r"([^.\[\]]+)|\[(\d{1,6})\]")
 
 def override_name(override: str) -> str:
     """What stands for a file in the positions of an override's values."""
-    return f"--set {override}"
+    return f"--set {masked(override)}"
 
 
 def apply_override(root: Node, override: str) -> Node:

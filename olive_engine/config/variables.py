@@ -23,6 +23,12 @@ class Filled(str):
     __slots__ = ()
 
 
+class Unfilled(Filled):
+    """A text with a reference that failed, which is reported: whatever else is wrong with it follows from that."""
+
+    __slots__ = ()
+
+
 def filled_in(root: Node, secrets: Collection[str], problems: list[Problem] | None = None) -> Node:
     """`root` with every reference replaced by the variable's value.
 
@@ -98,4 +104,4 @@ def _text(value: str, node: Node, path: ConfigPath, problems: list[Problem]) -> 
     if "${env:" in rest or "${env:" in "".join(parts[::2]):
         what = "a reference that is not of the form ${env:NAME} or ${env:NAME:-default}"
         problems.append(Problem(path, what, "a name holds letters, digits and `_`", node.position))
-    return Filled("".join([*parts, rest]))
+    return (Unfilled if problems else Filled)("".join([*parts, rest]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, get_args, get_origin
 
 from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,7 +14,7 @@ from olive_engine.config.findings import Findings, known, shown
 from olive_engine.config.keys import checked_keys
 from olive_engine.config.shapes import meaning, option_at, shape
 from olive_engine.config.spelling import likely, one_of
-from olive_engine.config.workflow import NAME
+from olive_engine.config.workflow import NAME, Workflow
 from olive_engine.errors import ConfigPath
 from olive_engine.options import Options, OptionsClass
 
@@ -45,6 +45,7 @@ _LIMITS = {
     "multiple_of": ("a multiple of", "multiple_of"),
 }
 _OPTION = re.compile(r"`?(\w+(?:\.\w+)*)`?(: )?")
+_NUMBERED = re.compile(r"0 \w+, 1 \w+")
 _YAML_WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
@@ -84,6 +85,10 @@ def report(
             missing.setdefault(place[:-1], []).append(str(place[-1]))
             continue
         what, hint = _sentence(here, _value_at(raw, place))
+        if _takes_texts(options, place) and isinstance(_value_at(raw, place), str):
+            hint = f"write [{_value_at(raw, place)}]"
+        elif not hint and _noun(kind) == "a whole number" and isinstance(_value_at(raw, place), str):
+            hint = _numbered(options if path else Workflow, place)
         if not hint and (noun := _noun(kind)) in ("a mapping", "a list"):
             hint = _example(options, place, noun)
         group = _value_at(raw, place)
@@ -114,6 +119,20 @@ def _example(options: OptionsClass | None, place: ConfigPath, noun: str) -> str:
     info = option_at(options, place) if options is not None else None
     written = shape(info.annotation) if info is not None else ""
     return f"e.g. {written}" if written.startswith("{" if noun == "a mapping" else "[") else ""
+
+
+def _takes_texts(options: OptionsClass | None, place: ConfigPath) -> bool:
+    """Whether a list of texts is wanted there."""
+    info = option_at(options, place) if options is not None else None
+    arms = (info.annotation, *get_args(info.annotation)) if info is not None else ()
+    return any(get_origin(arm) in (list, tuple) and get_args(arm)[:1] == (str,) for arm in arms)
+
+
+def _numbered(options: OptionsClass | None, place: ConfigPath) -> str:
+    """What the numbers of an option mean, where its description says so: ``0 debug, 1 info``."""
+    info = option_at(options, place) if options is not None else None
+    said = meaning(info) if info is not None else ""
+    return said if _NUMBERED.match(said) else ""
 
 
 def _meanings(options: OptionsClass | None, place: ConfigPath, names: Sequence[str]) -> str:

@@ -25,6 +25,8 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_GLUED = re.compile(r"([\w.-]+):(?!//)(?=\S)")
+_KEYED = re.compile(r":(?:\s|$)")
 _TEXT_TAG = "tag:yaml.org,2002:str"
 
 
@@ -207,11 +209,48 @@ def _explain(content: str, offset: int, error: yaml.MarkedYAMLError) -> Fault:
         bracket = "]" if "sequence" in context else "}"
         return Fault(opened, f"a list or mapping in brackets without `,` between its items, or without its `{bracket}`")
     if "could not find expected ':'" in problem:
-        return Fault(offset, "a line without `:`", "write `key: value`; quote text that holds `: `, `{` or `#`")
+        return _no_key(content, opened)
     if "mapping values are not allowed" in problem:
+        above = _line_without_key(content, line_start)
+        if above is not None:
+            return _no_key(content, above)
         return Fault(offset, "a `:` where none may stand", "check the indentation; quote text that holds `: `")
     if "did not find expected key" in problem or "did not find expected '-' indicator" in problem:
         return Fault(offset, "the line does not fit the one above it", "check the indentation and closing quotes")
     if "cannot start any token" in problem:
         return Fault(offset, f"text cannot begin with `{content[offset : offset + 1]}`", "put it in quotes")
     return Fault(offset, f"not YAML: {problem} {context}".rstrip())
+
+
+def _no_key(content: str, offset: int) -> Fault:
+    """What is missing in the line that begins there for it to be one with a key."""
+    glued = _GLUED.match(content, offset)
+    if glued:
+        return Fault(offset, "a blank is missing after `:`", f"write `{glued[1]}: …`")
+    return Fault(offset, "a line without `:`", "write `key: value`; quote text that holds `: `, `{` or `#`")
+
+
+def _line_without_key(content: str, line_start: int) -> int | None:
+    """Where the lines just above begin that have no key, and so were read as one with the key of this line.
+
+    None where they may as well go on with the text of a key above them.
+    """
+    here = _indentation(content[line_start : line_start + 1000])
+    found, end = None, line_start
+    while end:
+        start = content.rfind("\n", 0, end - 1) + 1
+        line = content[start:end].rstrip()
+        indentation, words = _indentation(line), line.strip()
+        if words and not words.startswith("#"):
+            if words.startswith(("- ", "[", "{", '"', "'", "---")) or indentation > here:
+                return found
+            if _KEYED.search(line):
+                is_open = words.endswith(":") or indentation == here
+                return found if is_open else None
+            found = start + indentation
+        end = start
+    return found
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))

@@ -160,3 +160,36 @@ def test_what_is_absurd_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -
     assert "nested more than 64 levels" in refused("[" * 100_000, kind)
     assert "larger than 1 MiB" in refused(b" " * ((1 << 20) + 1), kind)
     assert "the key has 501 characters" in refused('{"' + "k" * 501 + '": 1}', kind)
+
+
+BLANK = "a blank is missing after `:`"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a:\n  x: 1\n  r:16\n  y: 2\n", f"f:3:3: {BLANK}; write `r: …`"),
+        ("a:\n  r:16\n  y: 2\n", f"f:2:3: {BLANK}; write `r: …`"),
+        ("a:\n  x: 1\n  path:base\n\n# why\nb: 1\n", f"f:3:3: {BLANK}; write `path: …`"),
+        ("a:\n  x: 1\n  type LoRA\n", "f:3:3: a line without `:`"),
+        ("a:\n  type LoRA\n  r: 1\n", "f:2:3: a line without `:`"),
+        ("a\n  r: 1\n", "f:1:1: a line without `:`"),
+        ("a:\n  b: text\n   c: d\n", "f:3:5: a `:` where none may stand"),
+        ("a:\n  b: text\n    goes on\n   c: d\n", "f:4:5: a `:` where none may stand"),
+    ],
+)
+def test_a_slip_with_the_colon_is_told_in_its_own_line(text: str, said: str) -> None:
+    assert refused(text, "yaml").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{\n "a": 1\n "b": 2}', "f:2:8: a comma is missing"),
+        ('{"a": [1,\n 2 3]}', "f:2:3: a comma is missing"),
+        ('{"a": {}\n\n "b": 2}', "f:1:9: a comma is missing"),
+        ('{"a": "b"c"}', "f:1:10: expected `,` or `}`, found `c`"),
+    ],
+)
+def test_a_missing_comma_is_told_where_it_belongs(text: str, said: str) -> None:
+    assert refused(text, "json").startswith(said)

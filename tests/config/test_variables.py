@@ -233,6 +233,26 @@ def test_a_malformed_reference_is_one_problem(tmp_path: Path) -> None:
     assert problems(tmp_path, text, "passes.a.whole=2") == [f"w.yaml:2:33: passes.a.text: {said}"]
 
 
+@pytest.mark.parametrize("reference", ["${env:UNSET}", "${env:UNSET"])
+def test_what_follows_from_a_failed_reference_is_not_told(reference: str, tmp_path: Path) -> None:
+    text = (
+        f"input_model: {{type: HfModel, model_path: '{reference}'}}\n"
+        f"passes: {{a: {{type: Typed, whole: '{reference}', bits: '{reference}', sizes: ['{reference}']}}}}\n"
+    )
+    paths = [problem.path for problem in draft(tmp_path, text).problems]
+    assert paths == [
+        ("input_model", "model_path"),
+        ("passes", "a", "whole"),
+        ("passes", "a", "bits"),
+        ("passes", "a", "sizes", 0),
+    ]
+
+
+def test_a_reference_as_a_shell_writes_it_is_asked_about(tmp_path: Path) -> None:
+    (problem,) = draft(tmp_path, "input_model: {type: HfModel, model_path: '${NOSUCH}/x'}").problems
+    assert (problem.what, problem.hint) == ("no such folder: '${NOSUCH}/x'", "write ${env:NOSUCH} for a variable")
+
+
 def test_only_what_comes_from_a_variable_is_taken_for_a_number(tmp_path: Path) -> None:
     assert as_meant("8", (int,)) == "8"
     assert problems(tmp_path, "passes: {a: {type: Typed, bits: '8'}}") == [

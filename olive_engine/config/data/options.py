@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from olive_engine.config.data.splits import SplitPart, split_parts
 from olive_engine.config.data.templates import columns_of, template_parts, up_to_last_column
+from olive_engine.config.spelling import likely, one_of
 from olive_engine.options import Options
 
 FileFormat = Literal["json", "csv", "parquet", "text"]
@@ -123,7 +124,10 @@ class LoadDatasetConfig(Options):
             raise ValueError("data_files must be all on this machine or all azureml:// paths, not some of each")
         for part in self.splits:
             if part.name not in self.files:
-                raise ValueError(f"split must name a split of data_files ({', '.join(self.files)}), not {part.name!r}")
+                near = likely(part.name, self.files)
+                question = f"; did you mean {one_of(near)}?" if near else ""
+                known = ", ".join(self.files)
+                raise ValueError(f"split must name a split of data_files ({known}), not {part.name!r}{question}")
         return self
 
 

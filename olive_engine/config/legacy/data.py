@@ -21,9 +21,8 @@ _LOAD = f"{_EACH}.load_dataset_config"
 def _as_list(revision: Revision) -> None:
     data = revision.value(("data_configs",))
     if isinstance(data, dict):
-        for name in [name for name, value in data.items() if not isinstance(value, dict | None)]:
-            revision.refuse(("data_configs", name), "expected a mapping", "e.g. {load_dataset_config: {data_files: …}}")
-            revision.remove(("data_configs", name))
+        if any(not isinstance(value, dict) for value in data.values() if value is not None):
+            return  # what is wrong with it is said when it is read
         revision.note(("data_configs",), "`data_configs` is a list, whose items have a `name`")
         revision.name_items(("data_configs",))
 

@@ -80,8 +80,8 @@ def migrate(path: Path, target: Path | None = None) -> Migrated:
         is_changed=is_changed,
         is_whole=before.is_whole,
         notices=in_line_order(before.told),
-        lacks=tuple(lack for lacks in before.lacks.values() for lack in lacks),
-        refused=tuple(before.problems),
+        lacks=in_line_order(lack for lacks in before.lacks.values() for lack in lacks),
+        refused=in_line_order(before.problems),
         keeps_comments=keeps_comments,
     )
 

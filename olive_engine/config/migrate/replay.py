@@ -140,7 +140,7 @@ class _Replay(Places):
         elif found is not None:
             self.editor.set_value(found[1], found[0], self.editor.made(value, found[0]))
         elif given is not None and (name := _member_of(value, plain(given[1].value))) is not None:
-            self.put_new(path, {key: each for key, each in _members(value) if key != name}, parent, None)
+            self.put_new(path, {member: each for member, each in _members(value) if member != name}, parent, None)
             self.copy(given, self.group(path), (*path, name))
         else:
             self.put_new(path, value, parent, source)
