@@ -233,11 +233,12 @@ def _moved(root: Node, old: ConfigPath, new: ConfigPath) -> Node:
 
 
 def _put(root: Node, path: ConfigPath, node: Node) -> Node:
-    """With `node` at `path`; the mappings that are missing above it are made, at its place."""
+    """With `node` at `path`; the mappings that are missing above it are made, where what holds them stands."""
     for length in range(1, len(path)):
         parent = find(root, path[:length])
         if parent is None or parent.value is None:
-            root = with_node(root, path[:length], replace(node, value={}))
+            holder = find(root, path[: length - 1]) or node
+            root = with_node(root, path[:length], replace(holder, value={}))
     parent, last = find(root, path[:-1]), path[-1]
     if parent is not None and isinstance(parent.value, tuple) and last == len(parent.value):
         return with_node(root, path[:-1], replace(parent, value=(*parent.value, node)))
