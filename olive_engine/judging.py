@@ -9,11 +9,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 
 from pydantic import JsonValue
 
 from olive_engine.config.checkpoint import read_checkpoint
-from olive_engine.config.local_models import local_path
+from olive_engine.config.data import AZUREML
+from olive_engine.config.local_models import local_path, looks_local
+from olive_engine.config.spelling import nearest
 from olive_engine.config.workflow import INPUT_MODEL, HfModelConfig, PassEntry, Workflow
 from olive_engine.contracts import AnyPass, Known, Objection
 from olive_engine.errors import ConfigPath, Problem
@@ -55,6 +58,7 @@ def judge(workflow: Workflow, rows: Mapping[str, int]) -> Judgement:
                     notices.append(Problem(path, objection.what, objection.hint, severity="warning"))
                 else:
                     problems.append(Problem(path, objection.what, objection.hint, severity=objection.severity))
+    problems += _perhaps_a_folder(workflow)
     if checkpoint is not None:
         problems += _too_long(workflow, checkpoint)
     return Judgement(tuple(problems), tuple(notices))
@@ -76,6 +80,24 @@ def _input_checkpoint(workflow: Workflow) -> Checkpoint | None:
     if not isinstance(model, HfModelConfig):
         return None
     return read_checkpoint(local_path(model.model_path, workflow.base_dir))
+
+
+def _perhaps_a_folder(workflow: Workflow) -> Iterator[Problem]:
+    """A name that can only be one on the hub, with a model's folder here that is called nearly so."""
+    model = workflow.input_model
+    if not isinstance(model, HfModelConfig) or model.model_path.startswith(AZUREML):
+        return
+    if looks_local(model.model_path, workflow.base_dir):
+        return
+    place = local_path(model.model_path, workflow.base_dir)
+    if not place.parent.is_dir():
+        return
+    folders = [found.parent.name for found in place.parent.glob("*/config.json")]
+    near = nearest(place.name, folders)
+    if near is not None:
+        what = f"no folder is called {model.model_path!r}, so it is taken for a name on the hub"
+        hint = f"did you mean the folder `{(Path(model.model_path).parent / near).as_posix()}`?"
+        yield Problem(("input_model", "model_path"), what, hint, severity="warning")
 
 
 def _with_same_layers(workflow: Workflow) -> set[str]:

@@ -293,3 +293,12 @@ def test_stretched_positions_count(folder, config, longest):
 def test_a_model_that_does_not_say_how_long_is_not_asked(folder):
     write_model(folder / "base", n_positions=None)
     assert lines(judged("data_configs:\n" + data(max_seq_len=10**6) + USED)) == []
+
+
+def test_a_hub_name_that_is_nearly_a_folder_is_doubted(folder):
+    write_model(folder / "base_model")
+    Path("w.yaml").write_text("input_model: {type: HfModel, model_path: base_modle}\npasses: {a: {type: Prune}}\n")
+    (doubt,) = (each for each in read_workflow(["w.yaml"]).problems if each.path == ("input_model", "model_path"))
+    assert (doubt.severity, doubt.hint) == ("warning", "did you mean the folder `base_model`?")
+    Path("w.yaml").write_text("input_model: {type: HfModel, model_path: org/name}\npasses: {a: {type: Prune}}\n")
+    assert read_workflow(["w.yaml"]).problems == ()
