@@ -104,15 +104,24 @@ def read_draft(choice: Choice) -> Draft:
 
     draft = reading.read_workflow(paths, overrides)
     if draft.workflow is None or draft.workflow.log_severity_level <= WARNING:
-        notices = grouped(draft.notices)
-        for notice in notices:
+        for notice in _notes(draft, paths[0]):
             warn(f"note: {notice}")
-        if len(notices) > MANY:
-            warn(f"note: `olive migrate {paths[0]}` writes it in today's spelling")
         if warnings := [problem for problem in draft.problems if problem.severity == "warning"]:
             warn(render(warnings))
     session().tracebacks |= draft.workflow is not None and draft.workflow.log_severity_level == DEBUG
     return draft
+
+
+def _notes(draft: Draft, file: str) -> list[str]:
+    """What there is to say: of many older spellings all where the file is checked, else that there are many."""
+    rewrites, others = grouped(draft.notices[: draft.rewrites]), grouped(draft.notices[draft.rewrites :])
+    remedy = f"`olive migrate {file}` writes today's spelling"
+    if len(rewrites) <= MANY:
+        return [*rewrites, *others]
+    if click.get_current_context().info_name == "validate":
+        return [*rewrites, remedy, *others]
+    what = f"{len(rewrites)} older spellings are read as today's; `olive validate {file}` lists them"
+    return [f"{what}, {remedy}", *others]
 
 
 def grouped(notices: Iterable[Problem]) -> list[str]:

@@ -40,6 +40,8 @@ class Draft:
     problems: tuple[Problem, ...]
     notices: tuple[Problem, ...] = ()
     """What is worth saying of a sound file: older spellings that were read as today's, what an option means here."""
+    rewrites: int = 0
+    """How many of the notices, the first ones, are of older spellings."""
     root: Node | None = None
     """The merged tree, with the positions of everything in it."""
 
@@ -163,6 +165,7 @@ class _Reader:
         root = filled_in(root, registry.secrets() | STAYS, self.problems)
         findings = Findings(self._after(Revision(root, names), revise_whole), self.guessed)
         parsed = parse(findings, base_dir, self.lacks)
+        rewrites = len(self.notices)
         self.notices += parsed.notices
         workflow, lacks = parsed.workflow, self._felt(findings.root)
         if workflow is not None:
@@ -171,14 +174,15 @@ class _Reader:
             workflow = workflow.model_copy(update={"unavailable": unavailable}) if unavailable else workflow
         problems = in_line_order((*self.problems, *lacks, *findings.problems))
         return Draft(
-            None if self.problems else workflow,
-            problems,
-            tuple(self.notices),
-            findings.root,
-            parsed.data_configs,
-            base_dir,
-            {**self.corrections, **findings.corrections},
-            (*self.slips, *findings.slips),
+            workflow=None if self.problems else workflow,
+            problems=problems,
+            notices=tuple(self.notices),
+            rewrites=rewrites,
+            root=findings.root,
+            data_configs=parsed.data_configs,
+            base_dir=base_dir,
+            corrections={**self.corrections, **findings.corrections},
+            slips=(*self.slips, *findings.slips),
         )
 
     def _felt(self, root: Node) -> tuple[Problem, ...]:

@@ -334,3 +334,16 @@ def test_no_cache_there(folder: Path, command: str) -> None:
     assert result.exit_code == 2
     assert "there is no cache in nowhere; name its folder with --cache-dir" in result.stderr
     assert not (folder / "nowhere").exists()
+
+
+def test_many_older_spellings_are_listed_where_a_file_is_checked(folder: Path) -> None:
+    text = (folder / "workflow.yaml").read_text().replace("input_model:", "model:", 1)
+    older = "clean_cache: true\nworkflow_id: mine\nlog_to_file: false\noutput_name: x\n"
+    (folder / "old.yaml").write_text(text + older)
+    told = call("validate", "old.yaml").stderr.splitlines()
+    assert len(told) == 6
+    assert told[-1] == "note: `olive migrate old.yaml` writes today's spelling"
+    assert call("plan", "old.yaml").stderr.splitlines() == [
+        "note: 5 older spellings are read as today's; `olive validate old.yaml` lists them, "
+        "`olive migrate old.yaml` writes today's spelling"
+    ]
