@@ -25,11 +25,13 @@ from pydantic import JsonValue
 
 from olive_engine import __version__
 from olive_engine.config.local_models import local_path, looks_local
+from olive_engine.config.masking import is_secret
+from olive_engine.config.variables import REFERENCE
 from olive_engine.config.workflow import HfModelConfig, Workflow
 from olive_engine.contracts import System
 from olive_engine.data.files import local_files
 from olive_engine.digests import file_digest
-from olive_engine.errors import InvalidWorkflow, Problem
+from olive_engine.errors import ConfigPath, InvalidWorkflow, Problem
 from olive_engine.evaluation.comparison import PREDICTIONS_FILE
 from olive_engine.executor import Outcome
 from olive_engine.models import Artifact, HfAdapterModel, Manifest, OnnxModel, Predictions, Tree
@@ -38,6 +40,9 @@ from olive_engine.staging import bring
 from olive_engine.store import Store
 from olive_engine.store.files import write_atomic
 from olive_engine.store.sources import is_local, local_folder
+
+_HIDDEN = "(not shown)"
+"""What a report says in the place of a secret."""
 
 RUN_FILE = "run.json"
 LOCK_FILE = "workflow.lock.json"
@@ -200,15 +205,25 @@ def _lock(workflow: Workflow, plan: Plan, outcome: Outcome, written: Mapping[str
 
 
 def _masked(workflow: dict[str, JsonValue]) -> JsonValue:
-    """The workflow without the values of environment variables, which may be secrets."""
-    shown: dict[str, JsonValue] = json.loads(json.dumps(workflow))
-    systems = shown.get("systems")
+    """The workflow without secrets, and without the values of environment variables, which may be some."""
+    shown = _without_secrets(workflow, ())
+    systems = shown.get("systems") if isinstance(shown, dict) else None
     for entry in systems.values() if isinstance(systems, dict) else ():
         options = entry.get("options") if isinstance(entry, dict) else None
         variables = options.get("environment_variables") if isinstance(options, dict) else None
         if isinstance(options, dict) and isinstance(variables, dict):
-            options["environment_variables"] = dict.fromkeys(variables, "(not shown)")
+            options["environment_variables"] = dict.fromkeys(variables, _HIDDEN)
     return shown
+
+
+def _without_secrets(value: JsonValue, path: ConfigPath) -> JsonValue:
+    """A copy in which references to variables stand, and no text that is a secret itself."""
+    if isinstance(value, dict):
+        return {name: _without_secrets(each, (*path, name)) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(each, (*path, index)) for index, each in enumerate(value)]
+    hidden = isinstance(value, str) and is_secret(path) and not REFERENCE.fullmatch(value)
+    return _HIDDEN if hidden else value
 
 
 def _pretty(value: JsonValue) -> str:
