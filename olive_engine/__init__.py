@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         PlannedStep,
         RunEvent,
         RunFinished,
+        RungBegan,
         StepFailed,
         StepFinished,
         StepLog,
@@ -52,15 +53,24 @@ if TYPE_CHECKING:
         StepSkipped,
         StepStarted,
         StepWaiting,
+        SweepBegan,
+        SweepEnded,
+        TrialBegan,
+        TrialEnded,
+        TrialJudged,
         Warned,
     )
     from olive_engine.reporting.reporter import Reporter
-    from olive_engine.running import FinalModel, RunResult, StepResult, run
+    from olive_engine.results import FinalModel, RunResult, StepResult, SweepResult
+    from olive_engine.running import run
+    from olive_engine.search.trials import Trial
     from olive_engine.writing import save_workflow
 
 _HOMES = {
     "olive_engine.planning": ("check", "plan", "why"),
-    "olive_engine.running": ("FinalModel", "RunResult", "StepResult", "run"),
+    "olive_engine.results": ("FinalModel", "RunResult", "StepResult", "SweepResult"),
+    "olive_engine.running": ("run",),
+    "olive_engine.search.trials": ("Trial",),
     "olive_engine.config.data": ("DataConfig", "DataLoaderConfig", "LoadDatasetConfig", "PreProcessConfig"),
     "olive_engine.config.search.strategy": ("SearchStrategy",),
     "olive_engine.config.search.values": ("Case", "Choice", "Conditional", "FloatRange", "IntRange"),
@@ -77,8 +87,9 @@ _HOMES = {
     "olive_engine.reading": ("load_workflow",),
     "olive_engine.reporting.console": ("console",),
     "olive_engine.reporting.events": (
-        *("PlanMade", "PlannedStep", "RunEvent", "RunFinished", "StepFailed", "StepFinished", "StepLog"),
-        *("StepProgress", "StepSkipped", "StepStarted", "StepWaiting", "Warned"),
+        *("PlanMade", "PlannedStep", "RungBegan", "RunEvent", "RunFinished", "StepFailed", "StepFinished", "StepLog"),
+        *("StepProgress", "StepSkipped", "StepStarted", "StepWaiting", "SweepBegan"),
+        *("SweepEnded", "TrialBegan", "TrialEnded", "TrialJudged", "Warned"),
     ),
     "olive_engine.reporting.reporter": ("Reporter",),
     "olive_engine.writing": ("save_workflow",),
@@ -115,6 +126,7 @@ __all__ = [
     "RunEvent",
     "RunFinished",
     "RunResult",
+    "RungBegan",
     "SearchStrategy",
     "StepFailed",
     "StepFinished",
@@ -126,8 +138,15 @@ __all__ = [
     "StepWaiting",
     "StoreCorrupt",
     "SubMetric",
+    "SweepBegan",
+    "SweepEnded",
+    "SweepResult",
     "SystemEntry",
     "SystemUnavailable",
+    "Trial",
+    "TrialBegan",
+    "TrialEnded",
+    "TrialJudged",
     "Warned",
     "Workflow",
     "WorkflowError",

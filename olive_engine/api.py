@@ -12,13 +12,15 @@ changes an environment variable or the working directory, or needs the main thre
 
 from olive_engine.planning import check, plan, planned_steps, preflight, why
 from olive_engine.reading import load_workflow
-from olive_engine.running import FinalModel, RunResult, StepResult, run
+from olive_engine.results import FinalModel, RunResult, StepResult, SweepResult
+from olive_engine.running import run
 from olive_engine.writing import save_workflow
 
 __all__ = [
     "FinalModel",
     "RunResult",
     "StepResult",
+    "SweepResult",
     "check",
     "load_workflow",
     "plan",

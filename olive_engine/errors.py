@@ -82,6 +82,8 @@ class Failure:
     cause: str
     traceback: str = ""
     log: tuple[str, ...] = field(default=())
+    error: str = ""
+    """The type of the exception, if there was one."""
 
     def __str__(self) -> str:
         return f"{self.step}: {self.cause}"

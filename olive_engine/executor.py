@@ -7,7 +7,7 @@ finished. Reads capabilities and never asks a system's type.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from olive_engine.contracts import (
 from olive_engine.errors import Failure, Interrupted, StoreCorrupt, SystemUnavailable
 from olive_engine.job_run import full_disk
 from olive_engine.models import Manifest
+from olive_engine.packs import pack_of, share
 from olive_engine.planner import Plan, Step
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
@@ -38,6 +39,8 @@ SHORTEST_NAP, LONGEST_NAP = 0.001, 0.05
 """Seconds between two looks at the running jobs: short after something happened, doubling while nothing does."""
 LOCK_INTERVAL = 0.1
 """Seconds between two tries for a step that another run is computing."""
+STOP_INTERVAL = 1.0
+"""Seconds between two questions whether to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +55,32 @@ class Outcome:
     """Step -> the failed step that it waited for."""
 
 
-def execute(plan: Plan, store: Store, systems: Mapping[str, System], reporter: Reporter) -> Outcome:
+def execute(
+    plan: Plan,
+    store: Store,
+    systems: Mapping[str, System],
+    reporter: Reporter,
+    *,
+    sharers: int = 0,
+    should_stop: Callable[[], bool] | None = None,
+) -> Outcome:
     """Run what the plan says must run, reuse the rest.
 
+    Args:
+        plan: what to do.
+        store: where results are kept.
+        systems: by name.
+        reporter: hears every event.
+        sharers: how many runs, with this one, divide such steps among themselves as may be packed. 0: each step has a
+            job of its own, and so the very bytes that it always has.
+        should_stop: asked about once a second; once it says so, workers are stopped as at Ctrl-C.
+
     Raises:
-        Interrupted: the user pressed Ctrl-C; workers were stopped, finished steps are recorded.
+        Interrupted: the user pressed Ctrl-C, or `should_stop` said so; workers were stopped, finished steps are
+            recorded.
         StoreCorrupt: a cached file that a step reads is damaged; it was quarantined, so that a new plan recomputes it.
     """
-    execution = _Execution(plan, store, systems, reporter)
+    execution = _Execution(plan, store, systems, reporter, sharers, should_stop or (lambda: False))
     try:
         return execution.run()
     except KeyboardInterrupt:
@@ -82,8 +103,19 @@ class _Running:
 
 
 class _Execution:
-    def __init__(self, plan: Plan, store: Store, systems: Mapping[str, System], reporter: Reporter) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        systems: Mapping[str, System],
+        reporter: Reporter,
+        sharers: int,
+        should_stop: Callable[[], bool],
+    ) -> None:
         self._plan = plan
+        self._sharers = sharers
+        self._should_stop = should_stop
+        self._asked = time.monotonic()
         self._store = store
         self._systems = systems
         self._reporter = reporter
@@ -111,6 +143,7 @@ class _Execution:
             self._ready[name] = self._pending.pop(name)
         nap = SHORTEST_NAP
         while self._ready or self._running:
+            self._stop_if_asked()
             if self._start_ready() | self._look():
                 nap = SHORTEST_NAP
             else:
@@ -119,6 +152,13 @@ class _Execution:
         if self._damaged is not None:
             raise self._damaged
         return Outcome(self._records, tuple(self._executed), tuple(self._failures.values()), self._skipped)
+
+    def _stop_if_asked(self) -> None:
+        now = time.monotonic()
+        if now - self._asked >= STOP_INTERVAL:
+            self._asked = now
+            if self._should_stop():
+                raise Interrupted("stopped as asked; finished steps are kept")
 
     def stop(self) -> None:
         """Stop whatever runs, all at once, and give the locks back."""
@@ -152,14 +192,19 @@ class _Execution:
                     full.add(step.node.system)
             elif self._lock(step):
                 moved = True
-                record = self._past.find(key_of(step))
-                if record and not self._past.missing(record) and record.inputs == self._staging.read(step.node):
-                    # Another run computed it between our plan and our lock.
+                if record := self._made_meanwhile(step):
                     del self._ready[name]
                     self._finish(step, record, reused=True)
                 else:
                     self._submit(self._bundle(step))
         return moved
+
+    def _made_meanwhile(self, step: Step) -> Record | None:
+        """What another run has computed between our plan and our lock."""
+        record = self._past.find(key_of(step))
+        if record and not self._past.missing(record) and record.inputs == self._staging.read(step.node):
+            return record
+        return None
 
     def _reusable(self, step: Step) -> Record | None:
         """The planned record, unless an input was recomputed to other bytes than it was made from."""
@@ -190,10 +235,30 @@ class _Execution:
         return False
 
     def _bundle(self, step: Step) -> tuple[Step, ...]:
-        """The step, and the ready evaluations of the same model that can share its job: the model is loaded once."""
+        """The step, and the ready ones that share its job."""
         del self._ready[step.node.name]
-        if step.node.kind != "evaluate" or is_timing(step.node) or step.node.name in self._alone:
+        if is_timing(step.node) or step.node.name in self._alone:
             return (step,)
+        if step.node.kind == "evaluate":
+            return self._same_model(step)
+        return self._pack(step) if self._sharers else (step,)
+
+    def _pack(self, step: Step) -> tuple[Step, ...]:
+        """The step with those that are trained along with it, this run's share of them."""
+        pack = pack_of(step)
+        if pack is None:
+            return (step,)
+        others = [
+            other
+            for other in self._ready.values()
+            if other.node.name not in self._alone and self._reusable(other) is None and pack_of(other) == pack
+        ]
+        system = self._systems[step.node.system]
+        free = system.capabilities.max_parallel - sum(running.system is system for running in self._running)
+        return (step, *self._taken(other for other in share(step, others, free * self._sharers) if other is not step))
+
+    def _same_model(self, step: Step) -> tuple[Step, ...]:
+        """The step, and the evaluations of the same model: it is loaded once."""
         along = [
             other
             for other in self._ready.values()
@@ -203,11 +268,20 @@ class _Execution:
             and not is_timing(other.node)
             and other.node.name not in self._alone
             and self._reusable(other) is None
-            and self._lock(other)
         ]
-        for other in along:
-            del self._ready[other.node.name]
-        return (step, *along)
+        return (step, *self._taken(along))
+
+    def _taken(self, others: Iterable[Step]) -> list[Step]:
+        """Those of some ready steps that no other run computes, or has computed, for the job of another one."""
+        along = []
+        for other in others:
+            if self._lock(other):
+                del self._ready[other.node.name]
+                if record := self._made_meanwhile(other):
+                    self._finish(other, record, reused=True)
+                else:
+                    along.append(other)
+        return along
 
     # --- submit ---------------------------------------------------------------------------------------------------
 
@@ -314,7 +388,8 @@ class _Execution:
             self._executed.append(step.node.name)
             self._finish(step, record, reused=False)
         elif item.error is not None:
-            self._fail(step, Failure(step.node.name, _cause(item), item.error.traceback, tuple(running.log[-20:])))
+            log = tuple(running.log[-20:])
+            self._fail(step, Failure(step.node.name, _cause(item), item.error.traceback, log, item.error.type))
         else:
             self._fail(step, Failure(step.node.name, "it was stopped"))
 

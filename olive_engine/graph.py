@@ -41,11 +41,16 @@ class Node:
     """Option name -> data step."""
     path: ConfigPath = ()
     """Where it stands in the workflow."""
+    until: float = 1.0
+    """Where in its own budget a training halts, as a fraction; 1: it is the whole, and gives the model."""
+    after: str | None = None
+    """The step in whose `TrialState` the same training halted before; none: it begins at the beginning."""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The steps that must be done before it."""
-        return tuple(name for name in (*self.inputs, *self.data.values()) if name != INPUT_MODEL)
+        before = () if self.after is None else (self.after,)
+        return tuple(name for name in (*self.inputs, *self.data.values(), *before) if name != INPUT_MODEL)
 
 
 @dataclass(frozen=True, slots=True)

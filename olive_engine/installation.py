@@ -26,10 +26,12 @@ from olive_engine.requirements import (
     package_version,
     satisfies,
 )
+from olive_engine.search.assignment import with_each_pass
+from olive_engine.search.searched import searches
 
 
 def needed(workflow: Workflow) -> tuple[Requirement, ...]:
-    """What the steps of a workflow need where they run, with the versions that this distribution asks for.
+    """What the steps of a workflow, and its search, need where they run, with the versions that are asked for here.
 
     Of a library that comes in several flavours the one that is installed here counts, else the one for this device.
 
@@ -39,7 +41,9 @@ def needed(workflow: Workflow) -> tuple[Requirement, ...]:
     known, here = extras(), machine.environment(())
     asked = bounds(known)
     found: dict[str, Requirement] = {}
-    for node in graph.build(workflow).nodes.values():
+    if searches(workflow):
+        found = {canonical(each.name): each for each in known.get("search", ())}
+    for node in (node for each in with_each_pass(workflow) for node in graph.build(each).nodes.values()):
         extra = fitting_extra(extra_of(node), here.device, here.packages, providers_of(workflow, node.system).values())
         brought = {canonical(each.name) for each in known.get(extra, ())}
         for requirement in requires_of(node.kind, node.type):

@@ -64,6 +64,12 @@ def judge(workflow: Workflow, rows: Mapping[str, int]) -> Judgement:
     return Judgement(tuple(problems), tuple(notices))
 
 
+def checkpoint_for(workflow: Workflow, name: str) -> Checkpoint | None:
+    """The files of the model that a pass starts from, where they are here and no pass before it changes the layers."""
+    same = _with_same_layers(workflow)
+    return _input_checkpoint(workflow) if all(source in same for source in sources(workflow)[name]) else None
+
+
 def keeps_layers(cls: type[AnyPass]) -> bool:
     """Whether what a pass gives has the layers of what it takes.
 

@@ -48,7 +48,13 @@ RUN_FILE = "run.json"
 LOCK_FILE = "workflow.lock.json"
 MODEL_FILE = "model_config.json"
 EVALUATION_FOLDER = "evaluation"
-WRITTEN_NAMES = ("model", "adapter", MODEL_FILE, EVALUATION_FOLDER, RUN_FILE, LOCK_FILE)
+RETRAIN_FILE = "retrain.yaml"
+REPORT_FILE = "sweep.html"
+TRIALS_FILE = "trials.csv"
+WRITTEN_NAMES = (
+    *("model", "adapter", MODEL_FILE, EVALUATION_FOLDER, RUN_FILE, LOCK_FILE),
+    *(RETRAIN_FILE, REPORT_FILE, TRIALS_FILE),
+)
 """What a run may write into its output folder, besides folders of its passes' names."""
 
 
@@ -140,6 +146,20 @@ def write_results(
     _remove_stale(root, written)
     write_atomic(root / LOCK_FILE, _pretty(_lock(workflow, plan, outcome, written)))
     return Written(models, predictions)
+
+
+def withdraw(folder: Path) -> None:
+    """Remove the results that an earlier run of ours wrote into a folder, and the folder if nothing else is in it."""
+    if not _is_ours(folder):
+        return
+    _remove_stale(folder, {})
+    for name in (MODEL_FILE, RETRAIN_FILE, RUN_FILE, LOCK_FILE):
+        (folder / name).unlink(missing_ok=True)
+    for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        with suppress(OSError):  # something of the user's is in it
+            inner.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def write_run(workflow: Workflow, report: Mapping[str, JsonValue]) -> None:

@@ -171,6 +171,8 @@ def _ingredients(node: Node, facts: Facts, before: Mapping[str, Step]) -> dict[s
     if _draws(node):
         ingredients["seed"] = facts.seed
     ingredients["device"] = _device_facts(node, device)
+    if node.until < 1:  # where it halted before does not matter: a training goes on bit for bit
+        ingredients["until"] = node.until
     if node.kind == "evaluate" and _is_timing(node) and environment:
         ingredients["machine"] = environment.machine
     return ingredients

@@ -19,6 +19,7 @@ from olive_engine.preflight import check as check_hosts
 from olive_engine.reading import reread
 from olive_engine.registry import find_system
 from olive_engine.reporting.planned import PlannedStep
+from olive_engine.search.searched import searches
 from olive_engine.staging import CachedResults
 from olive_engine.store import Store
 
@@ -110,7 +111,8 @@ def opened(workflow: Workflow, *, debug: bool) -> Iterator[tuple[Store, dict[str
         if cls is None:
             raise InvalidWorkflow((Problem(("systems", name, "type"), f"there is no system of type `{type_}`"),))
         options = entry.options if isinstance(entry.options, cls.config_type) else cls.config_type()
-        systems[name] = cls(name, options)
+        system = cls(name, options)
+        systems[name] = system.for_many() if searches(workflow) else system
     try:
         yield store, systems
     finally:

@@ -12,10 +12,12 @@ from weakref import WeakValueDictionary
 
 from olive_engine import graph
 from olive_engine.config.draft import Draft, parse_tree, read
-from olive_engine.config.workflow import Workflow
+from olive_engine.config.workflow import PassEntry, Workflow
+from olive_engine.contracts import Yardstick
 from olive_engine.data.check import check as check_data
 from olive_engine.errors import InvalidWorkflow, Problem
 from olive_engine.judging import judge
+from olive_engine.registry import find_pass
 from olive_engine.writing import not_held, tree
 
 _TOLD: WeakValueDictionary[int, Workflow] = WeakValueDictionary()
@@ -73,4 +75,33 @@ def _judged(draft: Draft) -> Draft:
     except InvalidWorkflow as error:
         found += error.problems
     judgement = judge(draft.workflow, rows)
-    return draft.adding((*found, *judgement.problems), judgement.notices)
+    workflow, notices = _with_something_to_judge_by(draft.workflow)
+    draft = replace(draft, workflow=workflow)
+    return draft.adding((*found, *judgement.problems), (*judgement.notices, *notices))
+
+
+def _with_something_to_judge_by(workflow: Workflow) -> tuple[Workflow, tuple[Problem, ...]]:
+    """A search of which nothing says what trials are judged by, with a last pass that measures its own result."""
+    searches = workflow.search_strategy is not None and (workflow.search_space or workflow.alternatives)
+    entries = [entry for slot in workflow.passes.values() for entry in slot]
+    judged = workflow.evaluator is not None or any(entry.evaluator for entry in entries)
+    if not searches or judged or any(_yardstick(entry) for entry in entries):
+        return workflow, ()
+    for slot in reversed(workflow.passes):
+        now = tuple(_measured(entry) for entry in workflow.passes[slot])
+        if all(_yardstick(entry) for entry in now):
+            passes = {**workflow.passes, slot: now}
+            hint = "name an evaluator, or say on which rows the pass is to measure its result"
+            what = "nothing says what trials are judged by, so training rows are held out, and the loss on them counts"
+            return workflow.model_copy(update={"passes": passes}), (Problem(("passes", slot), what, hint),)
+    return workflow, ()
+
+
+def _yardstick(entry: PassEntry) -> Yardstick | None:
+    cls = find_pass(entry.type)
+    return cls.yardstick(entry.options) if cls else None
+
+
+def _measured(entry: PassEntry) -> PassEntry:
+    cls = find_pass(entry.type)
+    return entry.model_copy(update={"options": cls.measured(entry.options)}) if cls else entry

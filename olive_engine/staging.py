@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from olive_engine.config.workflow import INPUT_MODEL
-from olive_engine.contracts import Item, Job, System
+from olive_engine.contracts import Item, Job, Segment, System
 from olive_engine.errors import StoreCorrupt, SystemUnavailable
 from olive_engine.graph import Node
 from olive_engine.job_run import input_folder
@@ -54,6 +54,8 @@ class Staging:
         for index, (item, step) in enumerate(zip(items, steps, strict=True)):
             for option, manifest in item.data.items() if node.kind != "data" else ():
                 self._place(folder, f"items/{index}/{option}", 0, manifest, system)
+            if item.state is not None:
+                self._place(folder, f"items/{index}/initial_state", 0, item.state, system)
             if system.capabilities.shared_filesystem:
                 state = folder / "state" / str(index)
                 state.parent.mkdir(exist_ok=True)
@@ -65,6 +67,8 @@ class Staging:
     def _item(self, step: Step, system: System) -> Item:
         node = step.node
         data = {option: self._here(self.output(name), system) for option, name in node.data.items()}
+        stretch = Segment(until=node.until) if node.until < 1 or node.after else None
+        state = self._here(self.output(node.after), system) if node.after else None
         return Item(
             key=key_of(step),
             step=node.name,
@@ -72,6 +76,8 @@ class Staging:
             config=node.config.model_dump(mode="json"),
             seed=self._plan.facts.seed,
             data=data,
+            segment=stretch,
+            state=state,
         )
 
     def changed(self, job: Job, node: Node) -> str:
@@ -146,7 +152,7 @@ class Staging:
         return output
 
     def read(self, node: Node) -> dict[str, str]:
-        """The digests of what a step reads, by role."""
+        """The digests of what a step reads, by role. The state that a training goes on from is part of the training."""
         if node.kind == "data":
             return {}  # its key holds the contents of all it reads
         read = {f"model {index}": self.model(name).digest for index, name in enumerate(node.inputs)}

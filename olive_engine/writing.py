@@ -67,7 +67,7 @@ def tree(workflow: Workflow) -> Tree:
 
 def not_held(workflow: Workflow) -> tuple[Problem, ...]:
     """What the file that a workflow was read from asks for and the workflow does not hold: it cannot be had yet."""
-    return tuple(problem for problem in workflow.unavailable if problem.path[:1] != ("search_strategy",))
+    return workflow.unavailable
 
 
 def _flat(entry: PassEntry | SystemEntry) -> Tree:

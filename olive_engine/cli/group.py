@@ -24,6 +24,7 @@ COMMANDS = {
     "init": "Write a first workflow file, from a few answers.",
     "migrate": "Write a workflow file in today's spelling.",
     "why": "Say why a step would run.",
+    "sweep": "See how a search stands, stop it, export its trials, take the best.",
     "passes": "List the passes, or show one with its options.",
     "systems": "List the systems, or show one with its options.",
     "metrics": "List the metrics, or show one with its options.",

@@ -40,6 +40,7 @@ def show_plan(draft: Draft, *, show_all: bool = False) -> None:
     from olive_engine.reporting.tables import show
 
     workflow = draft.raise_if_wrong()
+    searched = describe_search(draft, workflow)
     plan = planning.plan(workflow)
     told = {(problem.path, problem.what) for problem in draft.problems}
     doubts = as_warnings(located(draft, planning.preflight(workflow, plan)))
@@ -47,27 +48,36 @@ def show_plan(draft: Draft, *, show_all: bool = False) -> None:
     if doubts:
         warn(render(doubts))
     steps = planning.planned_steps(plan)
-    searched = _searched(workflow)
     if session().json:
         from olive_engine.reporting.jsonl import fields_to_json, to_json
 
         rows = [{**fields_to_json(step), "key": plan.steps[step.step].key} for step in steps]
         amounts = {"run": len(plan.to_run), "reuse": len(steps) - len(plan.to_run)}
-        write_json({"steps": rows, **amounts, "search": list(searched), "warnings": to_json(doubts)})
+        write_json({"steps": rows, **amounts, "search": searched, "warnings": to_json(doubts)})
     else:
-        click.secho(plan_heading(steps), bold=True)
+        click.secho(plan_heading(steps, "One trial" if searched else "Plan"), bold=True)
         show(plan_table(steps, len(steps) if show_all else MOST_LINES), sys.stdout)
         for line in searched:
             click.echo(line)
 
 
-def _searched(workflow: Workflow) -> Sequence[str]:
-    """What would be tried, of which the plan shows one trial."""
-    if workflow.search_strategy is None or not (workflow.search_space or workflow.alternatives):
-        return ()
-    from olive_engine.config.search.describe import describe_search
+def describe_search(draft: Draft, workflow: Workflow) -> list[str]:
+    """What would be tried, of which the plan shows one trial; nothing if nothing is searched.
 
-    return describe_search(workflow.search_strategy, workflow.search_space, workflow.alternatives)
+    Raises:
+        InvalidWorkflow: there is nothing to judge trials by.
+    """
+    from olive_engine.search.searched import searches
+
+    if not searches(workflow):
+        return []
+    from olive_engine.errors import InvalidWorkflow
+    from olive_engine.search.outlook import describe_sweep
+
+    try:
+        return describe_sweep(workflow)
+    except InvalidWorkflow as error:
+        raise InvalidWorkflow(located(draft, error.problems)) from None
 
 
 def located(draft: Draft, problems: Sequence[Problem]) -> tuple[Problem, ...]:

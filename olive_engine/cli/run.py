@@ -11,7 +11,7 @@ import click
 from olive_engine.cli.output import json_option, write_json
 from olive_engine.cli.plan import located, show_plan
 from olive_engine.cli.session import session, warn
-from olive_engine.cli.workflow import Choice, read_draft, workflow_options
+from olive_engine.cli.workflow import Choice, read_draft, words_of, workflow_options
 from olive_engine.reporting.levels import LEVELS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def command(choice: Choice, *, debug: bool, dry_run: bool, setup: bool, list_pac
     """Run a workflow and write its final models.
 
     What is in the cache is reused, the rest is computed. Finished steps are kept: after a failure or Ctrl-C the same
-    command goes on from there.
+    command goes on from there. So it is with a workflow that searches: `olive sweep` shows how far the search is.
     """
     chosen = {"--dry-run": dry_run, "--setup": setup, "--list-required-packages": list_packages}
     if sum(chosen.values()) > 1:
@@ -74,10 +74,10 @@ def command(choice: Choice, *, debug: bool, dry_run: bool, setup: bool, list_pac
     elif list_packages:
         _list_packages(workflow)
     else:
-        _run(workflow, draft, debug=debug)
+        _run(workflow, draft, choice, debug=debug)
 
 
-def _run(workflow: Workflow, draft: Draft, *, debug: bool) -> None:
+def _run(workflow: Workflow, draft: Draft, choice: Choice, *, debug: bool) -> None:
     from olive_engine import api
     from olive_engine.cli.run_report import as_json, missed_goals, scores
     from olive_engine.config.workflow import INPUT_MODEL
@@ -102,6 +102,10 @@ def _run(workflow: Workflow, draft: Draft, *, debug: bool) -> None:
             show(result_table(models, columns, INPUT_MODEL), sys.stdout)
         for goal in missed_goals(result):
             warn(f"goal missed: {goal}")
+        if result.sweep is not None:
+            from olive_engine.cli.sweep_report import show_result
+
+            show_result(workflow, result.sweep, session().program, words_of(choice))
 
 
 def _setup(workflow: Workflow) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from olive_engine.cli.output import json_option, write_json
+from olive_engine.cli.plan import describe_search
 from olive_engine.cli.session import session
 from olive_engine.cli.workflow import Choice, read_draft, workflow_options
 
@@ -20,6 +21,7 @@ def command(choice: Choice) -> None:
     """
     draft = read_draft(choice)
     workflow = draft.raise_if_wrong()
+    searched = len(workflow.search_space) + len(workflow.alternatives) if describe_search(draft, workflow) else 0
     if session().json:
         from olive_engine.reporting.jsonl import to_json
 
@@ -29,6 +31,7 @@ def command(choice: Choice) -> None:
         _count(len(workflow.passes), "pass", "passes"),
         _count(len(workflow.data_configs), "data config", "data configs"),
         _count(len(workflow.evaluators), "evaluator", "evaluators"),
+        _count(searched, "searched option", "searched options"),
     ]
     click.echo(f"{choice.config or ' + '.join(choice.configs)} is valid: {', '.join(filter(None, amounts))}")
 

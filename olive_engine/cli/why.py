@@ -7,7 +7,7 @@ from dataclasses import replace
 import click
 
 from olive_engine.cli.output import json_option, write_json
-from olive_engine.cli.session import session
+from olive_engine.cli.session import session, warn
 from olive_engine.cli.workflow import Choice, read_workflow, workflow_options
 
 
@@ -29,7 +29,10 @@ def command(choice: Choice, step: str | None) -> None:
     workflow = read_workflow(choice)
 
     from olive_engine import planning
+    from olive_engine.search.searched import searches
 
+    if searches(workflow):
+        warn("note: this is about one trial of the search, with the searched options as the passes have them")
     reasons = planning.why(workflow, step)
     if session().json:
         write_json({"step": step, "action": "run" if reasons else "reuse", "reasons": list(reasons)})

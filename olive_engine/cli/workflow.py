@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,16 @@ def workflow_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated
+
+
+def words_of(choice: Choice) -> str:
+    """The choice as one types it, but for what is shown."""
+    words = [choice.config] if choice.config is not None else []
+    words += [word for name in choice.configs for word in ("--config", name)]
+    words += [word for setting in choice.settings for word in ("--set", setting)]
+    words += ["--output-dir", choice.output_dir] if choice.output_dir is not None else []
+    words += ["--cache-dir", choice.cache_dir] if choice.cache_dir is not None else []
+    return shlex.join(words)
 
 
 def read_workflow(choice: Choice) -> Workflow:

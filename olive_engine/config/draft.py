@@ -15,7 +15,6 @@ from olive_engine.config.findings import Findings, in_line_order
 from olive_engine.config.legacy import Revision, revise, revise_whole
 from olive_engine.config.overrides import apply_override, override_name
 from olive_engine.config.parse import parse
-from olive_engine.config.search.describe import not_yet
 from olive_engine.config.spelling import Corrections, corrected
 from olive_engine.config.tree import Node, Source, find, from_python, locate, merge, plain
 from olive_engine.config.variables import Unfilled, filled_in
@@ -169,9 +168,7 @@ class _Reader:
         self.notices += parsed.notices
         workflow, lacks = parsed.workflow, self._felt(findings.root)
         if workflow is not None:
-            search = not_yet(workflow.search_strategy, workflow.search_space, workflow.alternatives)
-            unavailable = (*lacks, search) if search is not None else lacks
-            workflow = workflow.model_copy(update={"unavailable": unavailable}) if unavailable else workflow
+            workflow = workflow.model_copy(update={"unavailable": lacks}) if lacks else workflow
         problems = in_line_order((*self.problems, *lacks, *findings.problems))
         return Draft(
             workflow=None if self.problems else workflow,

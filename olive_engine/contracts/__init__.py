@@ -1,7 +1,17 @@
 """The contracts: what a pass, a metric and a system promise, and the format they talk in."""
 
 from olive_engine.contracts.metrics import AnyMetric, Measurement, Metric
-from olive_engine.contracts.passes import AnyPass, Device, Known, Needs, Objection, PackItem, Pass, PassContext
+from olive_engine.contracts.passes import (
+    AnyPass,
+    Device,
+    Known,
+    Needs,
+    Objection,
+    PackItem,
+    Pass,
+    PassContext,
+    Yardstick,
+)
 from olive_engine.contracts.systems import Accelerator, Capabilities, Handle, System, Update
 from olive_engine.contracts.wire import (
     EVENT_LINE,
@@ -55,4 +65,5 @@ __all__ = [
     "Segment",
     "System",
     "Update",
+    "Yardstick",
 ]

@@ -15,6 +15,7 @@ from olive_engine.models import Checkpoint, HfModel, Model, ModelClass, TrialSta
 from olive_engine.options import DataRef, Options, OptionsClass, marked
 
 C = TypeVar("C", bound=Options)
+C_co = TypeVar("C_co", bound=Options, covariant=True)
 I = TypeVar("I")  # noqa: E741 - the input: a model, or a tuple of models
 O = TypeVar("O", bound=Model)  # noqa: E741 - the output
 T = TypeVar("T")
@@ -65,6 +66,15 @@ class Needs:
     """Of the device that it runs on."""
     disk: int = 0
     """For its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """A value by which a pass itself says how good its result is."""
+
+    metric: str
+    """Its name among the `Metrics` that a run reports."""
+    higher_is_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,6 +177,31 @@ class Pass(ABC, Generic[C, I, O]):
         raise NotImplementedError(f"{self.type} does not run packs")
 
     @classmethod
+    def yardstick(cls, config: C) -> Yardstick | None:  # noqa: ARG003 - for subclasses
+        """What a run measures of its own result, at the end and at the end of each stretch; none: nothing."""
+        return None
+
+    @classmethod
+    def measured(cls, config: C) -> C:
+        """The options with which a run measures its own result, where they do not say so and it can; else the same."""
+        return config
+
+    @classmethod
+    def whole_because(cls, config: C) -> str:  # noqa: ARG003 - for subclasses
+        """Why a run with these options cannot be cut into stretches; empty: it can."""
+        return "" if cls.has_segments() else f"{cls.type} has no stretches"
+
+    @classmethod
+    def alone_because(cls, config: C, known: Known) -> str:  # noqa: ARG003 - for subclasses
+        """Why a run with these options cannot be one of a pack; empty: it can."""
+        return "" if cls.has_packs() else f"{cls.type} has no packs"
+
+    @classmethod
+    def pack_weight(cls, config: C) -> float:  # noqa: ARG003 - for subclasses
+        """How long a run takes against others on the same data: packs are divided so that all end at about one time."""
+        return 1.0
+
+    @classmethod
     def has_segments(cls) -> bool:
         """Whether `run_segment` is implemented."""
         return cls.run_segment is not Pass.run_segment
@@ -178,10 +213,10 @@ class Pass(ABC, Generic[C, I, O]):
 
 
 @dataclass(frozen=True)
-class PackItem(Generic[C]):
+class PackItem(Generic[C_co]):
     """One member of a pack."""
 
-    config: C
+    config: C_co
     context: PassContext
 
 

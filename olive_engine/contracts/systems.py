@@ -115,5 +115,9 @@ class System(ABC):
         """Bring the bytes of a tree that this system `holds` into a folder here."""
         raise NotImplementedError(f"{self.type} keeps no outputs ({tree.location} into {into})")
 
+    def for_many(self) -> System:
+        """The same place, set up for many small jobs at once as a search has them, where its options leave it open."""
+        return self
+
     def close(self) -> None:
         """Release what the system holds (worker processes, connections)."""

@@ -99,6 +99,90 @@ class RunFinished:
     output_dir: Path | None = None
 
 
+# --- searches -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SweepBegan:
+    """A search begins, or goes on. A search pass by pass has one of these for each pass."""
+
+    study: str
+    """The name of the study in its storage."""
+    storage: str
+    """Where it is recorded, without a password."""
+    wanted: int | None
+    """Trials in all, with those of earlier runs; none: until it is stopped."""
+    known: int
+    """Trials that earlier runs have ended."""
+    searched: tuple[str, ...]
+    """The searched options and slots by name."""
+    objectives: tuple[tuple[str, bool], ...]
+    """Name of each objective, the first counting first, and whether higher is better."""
+    rungs: tuple[float, ...]
+    """The fractions of its own budget at which a trial is judged; the last is 1."""
+    yardstick: tuple[str, bool] | None = None
+    """The metric by which a trial is judged on the way, and whether higher is better; none: nobody is pruned."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBegan:
+    """A trial was proposed, or is taken up again; its options with the values it chose, shown as in a file."""
+
+    trial: int
+    options: Mapping[str, object]
+    again: int | None = None
+    """The failed trial that it tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RungBegan:
+    """Trials are trained on to a fraction of their own budgets."""
+
+    until: float
+    steps: Mapping[int, str]
+    """Trial -> the step that trains it there, under whose name its progress is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialJudged:
+    """A trial has been measured at a rung."""
+
+    trial: int
+    until: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEnded:
+    """A trial is over: complete, pruned or failed."""
+
+    trial: int
+    state: str
+    values: tuple[float, ...] = ()
+    """What it came to, for each objective; empty unless it is complete."""
+    spent: float = 1.0
+    """The fraction of its own budget that was spent on it."""
+    cause: str = ""
+    """Why it failed."""
+    earlier: bool = False
+    """It ended in an earlier run, and is told so that the whole search can be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepEnded:
+    """A search is over for this run. What `best` holds is the best of all trials so far, the first the very best."""
+
+    best: tuple[int, ...]
+    complete: int
+    pruned: int
+    failed: int
+    seconds: float
+    why: str = ""
+    """Why it ended: ``20 trials``, ``the goals are met``, ``max_time``."""
+
+
+SweepEvent = SweepBegan | TrialBegan | RungBegan | TrialJudged | TrialEnded | SweepEnded
+
 RunEvent = (
     PlanMade
     | Warned
@@ -110,4 +194,5 @@ RunEvent = (
     | StepFailed
     | StepSkipped
     | RunFinished
+    | SweepEvent
 )

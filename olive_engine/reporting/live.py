@@ -41,11 +41,10 @@ class RunningView:
         yield Text(whole, style="dim")
 
     def _line(self, step: RunningStep, now: float, width: int, widest: int) -> Text:
-        frame = _SPINNER[int(now * _FRAMES_PER_SECOND) % len(_SPINNER)]
         name = shortened(step.step, self.name_width).ljust(self.name_width)
-        line = Text.assemble((f"  {frame} ", "cyan"), name, "  ", no_wrap=True, overflow="ellipsis")
+        line = Text.assemble((f"  {frame(now)} ", "cyan"), name, "  ", no_wrap=True, overflow="ellipsis")
         if step.total > 0:
-            line.append_text(_bar(step.done / step.total, _WIDE_BAR if width >= _WIDE else _NARROW_BAR))
+            line.append_text(bar(step.done / step.total, _WIDE_BAR if width >= _WIDE else _NARROW_BAR))
             line.append(f"  {_count(step).rjust(widest)}  ")
         else:
             line.append(f"{phrases.clock(now - step.started)}  ", style="dim")
@@ -61,7 +60,13 @@ def shortened(name: str, width: int) -> str:
     return f"{name[:head]}…{name[len(name) - (width - 1 - head) :]}"
 
 
-def _bar(fraction: float, width: int) -> Text:
+def frame(now: float) -> str:
+    """What turns beside something that is at work."""
+    return _SPINNER[int(now * _FRAMES_PER_SECOND) % len(_SPINNER)]
+
+
+def bar(fraction: float, width: int) -> Text:
+    """A bar of that width, filled up to the fraction."""
     filled = round(min(1.0, max(0.0, fraction)) * width)
     return Text.assemble(("━" * filled, "cyan"), ("─" * (width - filled), "dim"))
 

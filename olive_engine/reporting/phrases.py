@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
-_SHORT = {"tokens_per_second": "tok/s", "learning_rate": "lr"}
+SHORT: Mapping[str, str] = {"tokens_per_second": "tok/s", "learning_rate": "lr"}
+"""Names that everybody knows by less."""
 _FIRST = ("loss", "eval_loss", "tokens_per_second")
 
 
@@ -25,6 +26,14 @@ def decimals(measured: Iterable[float]) -> int:
     """How many digits after the point show four significant ones of the largest value, for a column of numbers."""
     largest = max((abs(value) for value in measured if math.isfinite(value)), default=0.0)
     return 4 if largest == 0 else max(0, 3 - max(-8, math.floor(math.log10(largest))))
+
+
+def alike(numbers: Iterable[float]) -> Callable[[float], str]:
+    """How the numbers of one column are written: all with the same digits after the point."""
+    # Enough for the smallest: a baseline in the thousands must not round the others to whole numbers.
+    sizes = [abs(number) for number in numbers if math.isfinite(number) and number]
+    digits = max(decimals(sizes), min(4, decimals([min(sizes)]) - 1)) if sizes else 0
+    return lambda number: f"{number:,.{digits}f}"
 
 
 def duration(seconds: float) -> str:
@@ -77,7 +86,12 @@ def fitting(phrases: Iterable[str], width: int, separator: str = " · ") -> str:
     return text
 
 
+def cut(text: str, width: int) -> str:
+    """The text in at most `width` columns, its end left out if it must be."""
+    return text if len(text) <= width else f"{text[: max(0, width - 1)]}…"
+
+
 def _value(name: str, value: float) -> str:
     if name == "tokens_per_second":
         return f"{number(value)} tok/s"
-    return f"{_SHORT.get(name, name)} {number(value)}"
+    return f"{SHORT.get(name, name)} {number(value)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -11,6 +11,7 @@ from olive_engine.reporting.events import (
     PlanMade,
     RunEvent,
     RunFinished,
+    RungBegan,
     StepFailed,
     StepFinished,
     StepLog,
@@ -18,6 +19,12 @@ from olive_engine.reporting.events import (
     StepSkipped,
     StepStarted,
     StepWaiting,
+    SweepBegan,
+    SweepEnded,
+    SweepEvent,
+    TrialBegan,
+    TrialEnded,
+    TrialJudged,
     Warned,
 )
 from olive_engine.reporting.levels import DEBUG, INFO
@@ -25,8 +32,19 @@ from olive_engine.reporting.plan import MOST_LINES, plan_heading, plan_table
 from olive_engine.reporting.progress import RunningStep
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.reporting.summary import summary
+from olive_engine.reporting.sweep import Sweep
+from olive_engine.reporting.sweep_table import sweep_table
+from olive_engine.reporting.sweep_words import (
+    rung_line,
+    standing,
+    stopped_line,
+    sweep_details,
+    sweep_heading,
+    sweep_summary,
+    trial_line,
+)
 from olive_engine.reporting.tables import lines
-from olive_engine.reporting.visibility import shows
+from olive_engine.reporting.visibility import shows, shows_in_sweep
 
 SHORTEST_GAP = 10.0
 """Seconds between two progress lines of a step, in its first minutes; later a tenth of the time it has run."""
@@ -48,18 +66,42 @@ class PlainLines(Reporter):
         self._paces: dict[str, _Pace] = {}
         self._running: dict[str, RunningStep] = {}
         self._total = self._ended = self._skipped = self._failed = 0
+        self._sweep: Sweep | None = None
 
     def on_event(self, event: RunEvent) -> None:
         """Write what the event is worth at this level."""
         before = self._ended
-        self._count(event)
-        if shows(self._level, event):
-            for line in self._lines(event):
-                self._stream.write(line + "\n")
-            self._stream.flush()
-        if self._many and self._ended > before and self._level <= INFO and self._pace.due(self._now()):
-            self._stream.write(f"{self._ended:,} of {self._total:,} steps\n")
-            self._stream.flush()
+        if isinstance(event, SweepBegan):
+            self._sweep = Sweep(event, self._now())
+            self._pace = _Pace(self._now())
+        if self._sweep is None:
+            self._count(event)
+            shown = shows(self._level, event)
+        else:
+            self._sweep.follow(event, self._now())
+            shown = shows_in_sweep(self._level, event, self._sweep)
+        if shown:
+            self._write(self._lines(event))
+        if isinstance(event, SweepEnded):
+            self._sweep = None
+        if self._level > INFO:
+            return
+        if self._sweep is not None:
+            if self._pace.due(self._now()):
+                self._write([", ".join(standing(self._sweep, self._now()))])
+        elif self._many and self._ended > before and self._pace.due(self._now()):
+            self._write([f"{self._ended:,} of {self._total:,} steps"])
+
+    def close(self) -> None:
+        """Of a search that was cut short, write how far its trials came."""
+        sweep, self._sweep = self._sweep, None
+        if sweep is not None and sweep.rows and self._level <= INFO:
+            self._write([*self._trials(sweep, None), stopped_line(sweep, self._now())])
+
+    def _write(self, told: Iterable[str]) -> None:
+        for line in told:
+            self._stream.write(line + "\n")
+        self._stream.flush()
 
     @property
     def _many(self) -> bool:
@@ -78,6 +120,8 @@ class PlainLines(Reporter):
                 self._skipped += isinstance(event, StepSkipped)
                 self._failed += isinstance(event, StepFailed)
             case Warned() | StepProgress() | StepLog() | RunFinished():
+                pass
+            case SweepBegan() | TrialBegan() | RungBegan() | TrialJudged() | TrialEnded() | SweepEnded():
                 pass
 
     def _lines(self, event: RunEvent) -> Iterable[str]:
@@ -103,6 +147,25 @@ class PlainLines(Reporter):
                 return [] if self._many else [f"{step}: skipped, because {because} failed"]
             case RunFinished():
                 return [summary(event, self._skipped)]
+            case SweepBegan() | TrialBegan() | RungBegan() | TrialJudged() | TrialEnded() | SweepEnded():
+                return [] if self._sweep is None else self._of_sweep(event, self._sweep)
+
+    def _of_sweep(self, event: SweepEvent, sweep: Sweep) -> list[str]:
+        match event:
+            case SweepBegan():
+                return [sweep_heading(event), *(f"  {line}" for line in sweep_details(event))]
+            case RungBegan():
+                return [rung_line(sweep, event)]
+            case TrialEnded():
+                return [trial_line(sweep, event)]
+            case SweepEnded(best):
+                summed = sweep_summary(sweep.began, sweep.rows, event)
+                return [*self._trials(sweep, best), summed] if self._level <= INFO else [summed]
+            case TrialBegan() | TrialJudged():
+                return []
+
+    def _trials(self, sweep: Sweep, best: Collection[int] | None) -> list[str]:
+        return lines(sweep_table(sweep.halted(), sweep.scheme, best=best))
 
     def _plan(self, event: PlanMade) -> list[str]:
         heading = plan_heading(event.steps)

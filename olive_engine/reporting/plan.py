@@ -12,15 +12,13 @@ MOST_LINES = 50
 """How many steps of a plan are listed, and up to how many steps each gets a line of its own when it is done."""
 
 
-def plan_heading(steps: Sequence[PlannedStep]) -> str:
+def plan_heading(steps: Sequence[PlannedStep], what: str = "Plan") -> str:
     """One line: ``Plan: 12 steps, 9 to run, 3 reused``."""
     to_run = sum(step.action == "run" for step in steps)
+    counted = f"{what}: {phrases.count(len(steps), 'step')}"
     if not to_run:
-        return f"Plan: {phrases.count(len(steps), 'step')}, all reused"
-    reused = f", {len(steps) - to_run:,} reused" if to_run < len(steps) else ", all to run"
-    return (
-        f"Plan: {phrases.count(len(steps), 'step')}" + (f", {to_run:,} to run" if to_run < len(steps) else "") + reused
-    )
+        return f"{counted}, all reused"
+    return counted + (f", {to_run:,} to run, {len(steps) - to_run:,} reused" if to_run < len(steps) else ", all to run")
 
 
 def plan_table(steps: Sequence[PlannedStep], most: int = MOST_LINES) -> Table:

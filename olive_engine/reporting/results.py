@@ -85,7 +85,4 @@ def _writer(value: Measured, numbers: Iterable[float]) -> Callable[[float], str]
     """How the numbers of one column are written: all with the same digits after the point."""
     if value.in_bytes:
         return lambda number: phrases.size(round(number)) if math.isfinite(number) else str(number)
-    # Enough for the smallest: a baseline in the thousands must not round the others to whole numbers.
-    sizes = [abs(number) for number in numbers if math.isfinite(number) and number]
-    decimals = max(phrases.decimals(sizes), min(4, phrases.decimals([min(sizes)]) - 1)) if sizes else 0
-    return lambda number: f"{number:,.{decimals}f}"
+    return phrases.alike(numbers)

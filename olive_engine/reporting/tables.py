@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table as RichTable
+    from rich.console import Console, RenderableType
     from rich.text import Text
 
-_GAP = 2
+GAP = 2
+"""Blanks between two columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +77,18 @@ def lines(table: Table) -> list[str]:
         _aligned(column, [Cell(column.title), *(row[index] for row in table.rows)])
         for index, column in enumerate(table.columns)
     ]
-    done = ["  " + (" " * _GAP).join(parts).rstrip() for parts in zip(*columns, strict=True)]
+    done = ["  " + (" " * GAP).join(parts).rstrip() for parts in zip(*columns, strict=True)]
     return [*done, f"  {table.foot}"] if table.foot else done
 
 
-def draw(table: Table, width: int) -> RichTable:
+def draw(table: Table, width: int) -> RenderableType:
     """The table for a terminal of that width; notes move below their cells if the table would not fit otherwise."""
+    from rich.console import Group
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     below = not any(column.flexible for column in table.columns) and max(map(len, lines(table))) > width
-    drawn = RichTable(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    drawn = RichTable(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
     drawn.add_column("", width=0, no_wrap=True)  # with its padding, the indent of everything that is printed
     columns = []
     for index, column in enumerate(table.columns):
@@ -100,9 +102,22 @@ def draw(table: Table, width: int) -> RichTable:
             columns.append([_styled(text, cell) for text, cell in zip(texts, cells, strict=True)])
     for row_texts in zip(*columns, strict=True):
         drawn.add_row("", *row_texts)
-    if table.foot:
-        drawn.caption, drawn.caption_justify, drawn.caption_style = f"  {table.foot}", "left", "dim"
-    return drawn
+    # Not a caption: rich would fold that to the width of the table.
+    return Group(drawn, Text(f"  {table.foot}", "dim")) if table.foot else drawn
+
+
+def painted(table: Table) -> list[Text]:
+    """The table as in `lines`, in its colours: for what is drawn anew many times a second."""
+    from rich.text import Text
+
+    columns = []
+    for index, column in enumerate(table.columns):
+        cells = [row[index] for row in table.rows]
+        title, *texts = _aligned(column, [Cell(column.title), *cells])
+        columns.append([Text(title, "bold"), *(_styled(text, cell) for text, cell in zip(texts, cells, strict=True))])
+    gap = Text(" " * GAP)
+    done = [Text("  ").append_text(gap.join(parts)) for parts in zip(*columns, strict=True)]
+    return [*done, Text(f"  {table.foot}", "dim")] if table.foot else done
 
 
 def _aligned(column: Column, cells: Sequence[Cell]) -> list[str]:
@@ -112,7 +127,7 @@ def _aligned(column: Column, cells: Sequence[Cell]) -> list[str]:
         text_width = max(len(cell.text) for cell in cells)
         texts = [f"{cell.text.rjust(text_width)} {cell.note.ljust(note_width)}" for cell in cells]
     else:
-        texts = [f"{cell.text} {cell.note}".rstrip() for cell in cells]
+        texts = [f"{cell.text} {cell.note}" if cell.note else cell.text for cell in cells]
     width = max(map(len, texts), default=0)
     return [text.rjust(width) if column.align == "right" else text.ljust(width) for text in texts]
 

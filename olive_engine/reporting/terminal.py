@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TextIO
 
 from rich.console import RenderableType
@@ -16,6 +16,7 @@ from olive_engine.reporting.events import (
     PlanMade,
     RunEvent,
     RunFinished,
+    RungBegan,
     StepFailed,
     StepFinished,
     StepLog,
@@ -23,6 +24,12 @@ from olive_engine.reporting.events import (
     StepSkipped,
     StepStarted,
     StepWaiting,
+    SweepBegan,
+    SweepEnded,
+    SweepEvent,
+    TrialBegan,
+    TrialEnded,
+    TrialJudged,
     Warned,
 )
 from olive_engine.reporting.levels import DEBUG, INFO
@@ -31,8 +38,12 @@ from olive_engine.reporting.plan import MOST_LINES, plan_heading, plan_table
 from olive_engine.reporting.progress import RunningStep
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.reporting.summary import summary
+from olive_engine.reporting.sweep import Sweep
+from olive_engine.reporting.sweep_table import sweep_table
+from olive_engine.reporting.sweep_view import SweepView
+from olive_engine.reporting.sweep_words import failure, stopped_line, sweep_details, sweep_heading, sweep_summary
 from olive_engine.reporting.tables import draw, terminal
-from olive_engine.reporting.visibility import shows
+from olive_engine.reporting.visibility import shows, shows_in_sweep
 
 _MARK = {"done": ("✓", "green"), "reused": ("✓", "dim"), "failed": ("✗", "bold red"), "skipped": ("-", "dim")}
 _LOG_STYLES = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
@@ -48,16 +59,37 @@ class Terminal(Reporter):
         self._view = RunningView(now)
         self._live: Live | None = None
         self._skipped = self._failed = 0
+        self._sweep: Sweep | None = None
 
     def on_event(self, event: RunEvent) -> None:
         """Draw what the event is worth at this level."""
-        self._follow(event)
-        if shows(self._level, event):
+        if isinstance(event, SweepBegan):
+            self._begin_sweep(event)
+        if self._sweep is None:
+            self._follow(event)
+            shown = shows(self._level, event)
+        else:
+            self._sweep.follow(event, self._now())
+            shown = shows_in_sweep(self._level, event, self._sweep)
+        if isinstance(event, SweepEnded):
+            self._stop_live()
+        if shown:
             for line in self._lines(event):
                 self._console.print(line)
+        if isinstance(event, SweepEnded):
+            self._sweep = None
+        elif isinstance(event, SweepBegan):
+            self._show_live()
 
     def close(self) -> None:
-        """Take the live part away and give the cursor back."""
+        """Take the live part away and give the cursor back; of a search that was cut short the trials stay."""
+        self._stop_live()
+        sweep, self._sweep = self._sweep, None
+        if sweep is not None and sweep.rows and self._level <= INFO:
+            for line in ("", self._trials(sweep, None), "", Text(stopped_line(sweep, self._now()), style="bold")):
+                self._console.print(line)
+
+    def _stop_live(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -71,7 +103,7 @@ class Terminal(Reporter):
         running = self._view.running
         match event:
             case PlanMade(steps):
-                self.close()
+                self._stop_live()
                 self._view.total, self._view.ended, self._skipped, self._failed = len(steps), 0, 0, 0
                 widest = max((len(step.step) for step in steps), default=0)
                 self._view.name_width = min(widest, max(12, self._console.width // 4))
@@ -89,13 +121,21 @@ class Terminal(Reporter):
                 self._skipped += isinstance(event, StepSkipped)
                 self._failed += isinstance(event, StepFailed)
             case RunFinished():
-                self.close()
+                self._stop_live()
             case Warned() | StepLog():
                 pass
+            case SweepBegan() | TrialBegan() | RungBegan() | TrialJudged() | TrialEnded() | SweepEnded():
+                pass  # told of a sweep, which follows them itself
+
+    def _begin_sweep(self, event: SweepBegan) -> None:
+        self._stop_live()
+        self._sweep = Sweep(event, self._now())
+        self._view.name_width = max(12, self._console.width // 4)
 
     def _show_live(self) -> None:
         if self._live is None and self._level <= INFO:
-            self._live = Live(self._view, console=self._console, refresh_per_second=8, transient=True)
+            view = self._view if self._sweep is None else SweepView(self._sweep, self._now)
+            self._live = Live(view, console=self._console, refresh_per_second=8, transient=True)
             self._live.start()
 
     def _lines(self, event: RunEvent) -> list[RenderableType]:
@@ -119,6 +159,27 @@ class Terminal(Reporter):
                 return ["", Text(summary(event, self._skipped), style=style)]
             case StepStarted() | StepWaiting() | StepProgress():
                 return []
+            case SweepBegan() | TrialBegan() | RungBegan() | TrialJudged() | TrialEnded() | SweepEnded():
+                return [] if self._sweep is None else self._of_sweep(event, self._sweep)
+
+    def _of_sweep(self, event: SweepEvent, sweep: Sweep) -> list[RenderableType]:
+        match event:
+            case SweepBegan():
+                details = [Padding(Text(line, style="dim"), (0, 0, 0, 2)) for line in sweep_details(event)]
+                return [Text(sweep_heading(event), style="bold"), *details, ""]
+            case TrialEnded(trial, state):
+                text = Text(failure(sweep.rows[trial], sweep.told_before(event)), style="red")
+                return [self._line(_MARK["failed"], f"trial {trial}", text, "red")] if state == "failed" else []
+            case SweepEnded(best):
+                summed = Text(sweep_summary(sweep.began, sweep.rows, event), style="bold")
+                return ["", self._trials(sweep, best), "", summed, ""] if self._level <= INFO else [summed]
+            case TrialBegan() | RungBegan() | TrialJudged():
+                return []
+
+    def _trials(self, sweep: Sweep, best: Collection[int] | None) -> RenderableType:
+        width = self._console.width
+        table = sweep_table(sweep.halted(), sweep.scheme, best=best, width=width)
+        return draw(table, width)
 
     def _plan(self, event: PlanMade) -> list[RenderableType]:
         heading = Text(plan_heading(event.steps), style="bold")

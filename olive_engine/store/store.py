@@ -182,18 +182,26 @@ class Store:
             lock.release()
             path.unlink(missing_ok=True)
 
+    def runs(self) -> int:
+        """How many runs are using the cache now."""
+        count = 0
+        for path in (self.root / "runs").glob("*.lock"):
+            lock = Lock(path)
+            if lock.try_acquire():
+                lock.release()
+                path.unlink(missing_ok=True)  # its run was killed
+            else:
+                count += 1
+        return count
+
     def collect_garbage(self, older_than: float, *, dry_run: bool = False) -> int:
         """Remove records not used for `older_than` seconds, then what no record refers to. Returns the bytes freed.
 
         Raises:
             SystemUnavailable: a run is using the cache: what it needs next cannot be told from here.
         """
-        for path in (self.root / "runs").glob("*.lock"):
-            lock = Lock(path)
-            if not lock.try_acquire():
-                raise SystemUnavailable(f"a run is using the cache {self.root}; clean up when it has ended")
-            lock.release()
-            path.unlink(missing_ok=True)  # its run was killed
+        if self.runs():
+            raise SystemUnavailable(f"a run is using the cache {self.root}; clean up when it has ended")
         horizon = time.time() - older_than
         kept: set[str] = set()
         for path, record in self.records.each():
@@ -213,6 +221,16 @@ class Store:
                     if path.stat().st_mtime <= horizon:
                         remove_tree(path)
         return freed
+
+    def drop(self, record: Record) -> None:
+        """Remove a record and the bytes that it alone has: what a training leaves between two stretches.
+
+        Bytes that another record has too would be missed there, and computed again.
+        """
+        self.records.forget(record.key)
+        for tree in record.trees:
+            for entry in tree.files.values() if not tree.location else ():
+                self.blobs.remove(entry.sha256)
 
     def touch(self, record: Record) -> None:
         """Mark a record as used now, for `collect_garbage`."""

@@ -10,16 +10,30 @@ import math
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from olive_engine.contracts import AnyPass, Device, Metrics, PackItem, Pass, PassContext, Progress
+from olive_engine.contracts import (
+    AnyMetric,
+    AnyPass,
+    Device,
+    Known,
+    Measurement,
+    Metric,
+    Metrics,
+    PackItem,
+    Pass,
+    PassContext,
+    Progress,
+    Yardstick,
+)
 from olive_engine.errors import Stopped
-from olive_engine.models import HfAdapterModel, HfModel, TrialState
+from olive_engine.models import HfAdapterModel, HfModel, Model, TrialState
 from olive_engine.options import Options, Packable
 
 NUMBERS = "numbers.json"
@@ -118,6 +132,19 @@ class ToyTrainConfig(Options):
     )
     save_steps: int = Field(default=5, ge=1, description="Steps between two checkpoints.")
     stop_at: int = Field(default=0, ge=0, description="Kill the worker at this step, once; 0: never.")
+    whole: bool = Field(default=False, description="Refuse to be cut into stretches.")
+    alone: Annotated[bool, Packable()] = Field(default=False, description="Refuse to be one of a pack.")
+    misbehave: Annotated[Literal["", "raise", "diverge", "exit", "kill", "measure nothing", "nan"], Packable()] = Field(
+        default="", description="How to fail."
+    )
+    misbehave_at: int = Field(default=1, ge=1, description="The step at which to fail.")
+    mended_by: str = Field(default="", description="A file; once it is there, nothing goes wrong.")
+
+    @model_validator(mode="after")
+    def _fit(self) -> ToyTrainConfig:
+        if self.rank > self.steps:
+            raise ValueError(f"rank must be at most steps, which is {self.steps}; found {self.rank}")
+        return self
 
 
 class ToyTrain(Pass[ToyTrainConfig, HfModel, HfAdapterModel]):
@@ -157,9 +184,29 @@ class ToyTrain(Pass[ToyTrainConfig, HfModel, HfAdapterModel]):
         for item in items:
             try:
                 outcomes.append(self.run_segment(model, item.config, item.context))
-            except (ValueError, Stopped) as error:
+            except (ValueError, ArithmeticError, Stopped) as error:
                 outcomes.append(error)
         return outcomes
+
+    @classmethod
+    def yardstick(cls, config: ToyTrainConfig) -> Yardstick:  # noqa: ARG003
+        """The loss that a training ends with."""
+        return Yardstick("eval_loss")
+
+    @classmethod
+    def whole_because(cls, config: ToyTrainConfig) -> str:
+        """As asked."""
+        return "whole is set" if config.whole else ""
+
+    @classmethod
+    def alone_because(cls, config: ToyTrainConfig, known: Known) -> str:  # noqa: ARG003
+        """As asked."""
+        return "alone is set" if config.alone else ""
+
+    @classmethod
+    def pack_weight(cls, config: ToyTrainConfig) -> float:
+        """The steps."""
+        return float(config.steps)
 
     @classmethod
     def device_facts(cls, config: ToyTrainConfig, device: Device) -> Mapping[str, str]:  # noqa: ARG003
@@ -189,6 +236,8 @@ def _train(model: HfModel, config: ToyTrainConfig, context: PassContext, state: 
             gradient = numbers[index] + offsets[index] + generator.gauss(0.0, config.noise)
             offsets[index] -= config.learning_rate * gradient
         step += 1
+        if step == config.misbehave_at:
+            _misbehave(config)
         state = {"step": step, "offsets": offsets, "random": _freeze(generator)}
         context.report(Progress(step=step, total=config.steps, values={"loss": _loss(numbers, offsets)}))
         if step % config.save_steps == 0:
@@ -196,8 +245,27 @@ def _train(model: HfModel, config: ToyTrainConfig, context: PassContext, state: 
         if step == config.stop_at and not (context.state / "killed").exists():
             (context.state / "killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
-    context.report(Metrics(values={"eval_loss": _loss(numbers, offsets)}))
+    context.report(Metrics(values=_measured(config, _loss(numbers, offsets))))
     return state
+
+
+def _misbehave(config: ToyTrainConfig) -> None:
+    if config.mended_by and Path(config.mended_by).exists():
+        return
+    if config.misbehave == "raise":
+        raise ValueError("asked to fail")
+    if config.misbehave == "diverge":
+        raise FloatingPointError("the loss is not finite")
+    if config.misbehave == "exit":
+        sys.exit(3)
+    if config.misbehave == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _measured(config: ToyTrainConfig, loss: float) -> dict[str, float]:
+    if config.misbehave == "measure nothing":
+        return {}
+    return {"eval_loss": math.nan if config.misbehave == "nan" else loss}
 
 
 def _export(model: HfModel, state: State, config: ToyTrainConfig, context: PassContext) -> HfAdapterModel:
@@ -253,4 +321,23 @@ class ToyMerge(Pass[ToyMergeConfig, HfAdapterModel, HfModel]):
         return _write_model(context.out / "model", [number + offset for number, offset in pairs])
 
 
+# --- measuring ----------------------------------------------------------------------------------------------------
+
+
+class ToyNumbers(Metric[Options]):
+    """The sizes of a toy model's numbers."""
+
+    type = "ToyNumbers"
+    config_type = Options
+    sub_types: ClassVar[Mapping[str, bool]] = {"largest": False, "smallest": False}
+    draws = False
+
+    def measure(self, model: Model, config: Options, context: PassContext) -> Measurement:  # noqa: ARG002
+        """Look at its numbers; an adapter's are added to its base's."""
+        folders = [getattr(model, name) for name in model.part_names()]
+        numbers = [abs(sum(column)) for column in zip(*map(read_numbers, folders), strict=True)]
+        return Measurement({"largest": max(numbers), "smallest": min(numbers)})
+
+
+METRICS: tuple[type[AnyMetric], ...] = (ToyNumbers,)
 PASSES: tuple[type[AnyPass], ...] = (ToyScale, ToySum, ToyTrain, ToyMerge)

@@ -38,6 +38,8 @@ STOP_GRACE = 5.0
 LOG_LINES = 50
 """Lines of a worker's standard error that are kept for a failure's message."""
 DEFAULT_WORKERS = 2
+MOST_WORKERS = 8
+"""In a search: each has the model in memory."""
 REFUSED_VARIABLES = {
     **dict.fromkeys(("PYTHONPATH", "PYTHONHOME"), "install the packages where the engine runs"),
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "use `threads`"),
@@ -52,7 +54,10 @@ class LocalSystemConfig(Options):
         default=(), description="The devices to use; default: what is found here."
     )
     workers: int | None = Field(
-        default=None, ge=1, description="Jobs that run at once; default: 2, or 1 on a single core or with a GPU."
+        default=None,
+        ge=1,
+        description="Jobs that run at once; default: 2, or 1 on a single core or with a GPU; in a search one for each "
+        "core, 8 at the most.",
     )
     threads: int | None = Field(
         default=None,
@@ -102,6 +107,15 @@ class LocalSystem(System):
     def resources(self) -> Resources:
         """Threads and device of each job."""
         return self._resources
+
+    def for_many(self) -> LocalSystem:
+        """A worker for each core with a thread of its own: small models gain more from that than from threads."""
+        options = self._options
+        if options.workers is not None or options.threads is not None or self._resources.device != "cpu":
+            return self
+        workers = min(machine.cores(), MOST_WORKERS)
+        threads = max(1, machine.cores() // workers)
+        return LocalSystem(self.name, options.model_copy(update={"workers": workers, "threads": threads}))
 
     def environment(self, packages: Sequence[str]) -> Environment:
         """This interpreter's packages, this machine's device, and the variables, as configured."""

@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from olive_engine.config.search.methods import PRUNERS, SAMPLERS
+from olive_engine.config.search.pruners import _NUMBERS
 from olive_engine.config.search.strategy import SearchStrategy
 from olive_engine.config.search.values import (
     Case,
@@ -131,6 +132,34 @@ def test_values_go_through_json_unchanged() -> None:
         ({"pruner": "percentile"}, "", "the pruner percentile needs percentile; write pruner_config: {percentile: …}"),
         ({"pruner": "threshold"}, "", "the pruner threshold needs lower or upper; write pruner_config: {upper: …}"),
         (
+            {"pruner": "threshold", "pruner_config": {"lower": None}},
+            "",
+            "the pruner threshold needs lower or upper; write pruner_config: {upper: …}",
+        ),
+        ({"pruner": "top_k"}, "", "the pruner top_k needs keep; write pruner_config: {keep: …}"),
+        (
+            {"pruner": "top_k", "pruner_config": {"keep": 2, "rung": 0.5}, "rungs": [0.5]},
+            "",
+            "the pruner top_k has its rung twice; remove rungs, or rung from pruner_config",
+        ),
+        (
+            {"pruner": "top_k", "pruner_config": {"keep": 2}, "rungs": [0.25, 0.5]},
+            "",
+            "the pruner top_k judges once, and there are 2 rungs; write one of them",
+        ),
+        (
+            {"pruner": "hyperband", "pruner_config": {"min_resource": 4}, "rungs": [0.25, 0.5]},
+            "",
+            "hyperband's resource is the number of a rung, and there are 3 with the end; found a min_resource of 4",
+        ),
+        (
+            {"pruner": "patient", "pruner_config": {"patience": 1, "wrapped_pruner": {"name": "percentile"}}},
+            "",
+            "the pruner percentile needs percentile; write pruner_config: {percentile: …}",
+        ),
+        ({"rungs": [0.5, 0.25]}, "rungs", "rungs rise from above 0 to below 1; found 0.25 after 0.5"),
+        ({"rungs": [0.5, 1]}, "rungs", "rungs rise from above 0 to below 1; found 1 after 0.5"),
+        (
             {"storage": "postgresql://me:secret@host/trials"},
             "storage",
             "it holds a password; put the URL into a variable, and write ${env:NAME}",
@@ -139,6 +168,75 @@ def test_values_go_through_json_unchanged() -> None:
 )
 def test_a_strategy_agrees_with_itself(fields: dict[str, Any], place: str, message: str) -> None:
     assert fault(SearchStrategy, **fields) == (place, message)
+
+
+@pytest.mark.parametrize(
+    ("pruner", "arguments", "message"),
+    [
+        ("successive_halving", {"reduction_factor": 1}, "reduction_factor is a whole number from 2; found 1"),
+        ("successive_halving", {"reduction_factor": 2.5}, "reduction_factor is a whole number from 2; found 2.5"),
+        ("successive_halving", {"min_finalists": 0}, "min_finalists is a whole number from 1; found 0"),
+        ("successive_halving", {"min_finalists": True}, "min_finalists is a whole number from 1; found True"),
+        ("top_k", {"keep": 0}, "keep is a whole number from 1; found 0"),
+        ("top_k", {"keep": 1, "rung": 1}, "rung is a number above 0 and below 1; found 1"),
+        ("top_k", {"keep": 1, "rung": "1/8"}, "rung is a number above 0 and below 1; found '1/8'"),
+        ("percentile", {"percentile": 101}, "percentile is a number from 0 to 100; found 101"),
+        ("median", {"interval_steps": 0}, "interval_steps is a whole number from 1; found 0"),
+        ("wilcoxon", {"p_threshold": None}, "p_threshold is a number from 0 to 1; found None"),
+        ("hyperband", {"max_resource": "all"}, "max_resource is a whole number from 1; found 'all'"),
+        (
+            "hyperband",
+            {"min_resource": 5, "max_resource": 4},
+            "min_resource is at most max_resource, which is 4; found 5",
+        ),
+        ("threshold", {"lower": 2, "upper": 1.0}, "lower is at most upper, which is 1.0; found 2"),
+        ("threshold", {"upper": "high"}, "upper is a number; found 'high'"),
+        ("patient", {"patience": -1}, "patience is a whole number from 0; found -1"),
+        (
+            "patient",
+            {"patience": 1, "wrapped_pruner": "patient"},
+            "wrapped_pruner is one of median, percentile, threshold, wilcoxon, hyperband, or {name: …, its arguments}; "
+            "found 'patient'",
+        ),
+        (
+            "patient",
+            {"patience": 1, "wrapped_pruner": {"name": "percentile", "percentile": -1}},
+            "percentile is a number from 0 to 100; found -1",
+        ),
+        (
+            "patient",
+            {"patience": 1, "wrapped_pruner": {"name": "median", "patience": 1}},
+            "the pruner median has no argument 'patience'; its arguments: n_startup_trials, n_warmup_steps, "
+            "interval_steps, n_min_trials",
+        ),
+    ],
+)
+def test_what_a_pruners_arguments_may_be(pruner: str, arguments: dict[str, Any], message: str) -> None:
+    assert fault(SearchStrategy, pruner=pruner, pruner_config=arguments) == ("pruner_config", message)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fractions"),
+    [
+        ({}, (0.125, 0.25, 0.5)),
+        ({"pruner_config": {"reduction_factor": 4}}, (1 / 64, 1 / 16, 1 / 4)),
+        ({"rungs": [0.1, 0.9]}, (0.1, 0.9)),
+        ({"pruner": "top_k", "pruner_config": {"keep": 2}}, (0.125,)),
+        ({"pruner": "top_k", "pruner_config": {"keep": 2, "rung": 0.3}}, (0.3,)),
+        ({"pruner": "top_k", "pruner_config": {"keep": 2}, "rungs": [0.4]}, (0.4,)),
+        ({"pruner": "median"}, (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)),
+        ({"pruner": "hyperband", "pruner_config": {"max_resource": "auto"}, "rungs": [0.5]}, (0.5,)),
+        ({"pruner": "none"}, ()),
+        ({"pruner": "none", "rungs": [0.5]}, (0.5,)),
+    ],
+)
+def test_where_trials_are_judged(fields: dict[str, Any], fractions: tuple[float, ...]) -> None:
+    assert SearchStrategy(**fields).judged_at == fractions
+
+
+def test_each_argument_of_a_pruner_has_its_values() -> None:
+    named = {name for method in PRUNERS.values() for name in method.arguments}
+    assert named == {*_NUMBERS, "wrapped_pruner"}
 
 
 @pytest.mark.parametrize(

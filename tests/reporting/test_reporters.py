@@ -13,6 +13,7 @@ from olive_engine.reporting import events
 from olive_engine.reporting.jsonl import JsonLines, event_to_json, to_json
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.reporting.reporter import Reporter, Tee
+from tests.reporting.sweeps import DIVERGED, OPTIONS, sweep
 
 
 def test_recorder_keeps_all_events_in_order(script, clock) -> None:
@@ -47,7 +48,9 @@ def test_the_plain_reporter_takes_every_event(script, clock) -> None:
 def test_every_event_is_one_json_line_with_all_its_fields(script, clock) -> None:
     stream = io.StringIO()
     reporter = JsonLines(stream)
-    script = [*script(clock), events.Warned("cache_dir: little room"), events.RunFinished(1, 0, 0, 2.5, Path("output"))]
+    searched = sweep(lambda _: 0.0, trials=2, doomed=1)
+    others = [events.Warned("cache_dir: little room"), events.RunFinished(1, 0, 0, 2.5, Path("output"))]
+    script = [*script(clock), *searched, *others]
     for event in script:
         reporter.on_event(event)
     lines = stream.getvalue().splitlines()
@@ -57,10 +60,36 @@ def test_every_event_is_one_json_line_with_all_its_fields(script, clock) -> None
     assert {json.loads(line)["event"] for line in lines} == {
         "plan_made", "warned", "step_started", "step_progress", "step_log", "step_waiting",
         "step_finished", "step_failed", "step_skipped", "run_finished",
+        "sweep_began", "trial_began", "rung_began", "trial_judged", "trial_ended", "sweep_ended",
     }  # fmt: skip
-    assert len(typing.get_args(events.RunEvent)) == 10
+    assert len(typing.get_args(events.RunEvent)) == 16
     assert json.loads(lines[-1]) == {
         "event": "run_finished", "executed": 1, "reused": 0, "failed": 0, "seconds": 2.5, "output_dir": "output",
+    }  # fmt: skip
+
+
+def test_a_search_as_json() -> None:
+    told = [event_to_json(event) for event in sweep(lambda _: 12.5, trials=2, doomed=1)]
+    of_sweep = [event for event in told if not str(event["event"]).startswith("step_")]
+    of_0, of_1 = dict(zip(OPTIONS, (2, 0.00005, 4), strict=True)), dict(zip(OPTIONS, (4, 0.000065, 8), strict=True))
+    assert of_sweep[:6] == [
+        {
+            "event": "sweep_began", "study": "5f1e09ac", "storage": "cache/studies/5f1e09ac.journal", "wanted": 2,
+            "known": 0, "searched": list(OPTIONS), "objectives": [["accuracy.accuracy_score", True]],
+            "rungs": [0.125, 0.25, 0.5, 1.0], "yardstick": ["eval_loss", False],
+        },
+        {"event": "trial_began", "trial": 0, "options": pytest.approx(of_0), "again": None},
+        {"event": "trial_began", "trial": 1, "options": pytest.approx(of_1), "again": None},
+        {"event": "rung_began", "until": 0.125, "steps": {"0": "tune#0@0.125", "1": "tune#1@0.125"}},
+        {
+            "event": "trial_ended", "trial": 1, "state": "failed", "values": [], "spent": 0.0, "cause": DIVERGED,
+            "earlier": False,
+        },
+        {"event": "trial_judged", "trial": 0, "until": 0.125, "value": pytest.approx(1.85)},
+    ]  # fmt: skip
+    assert of_sweep[-1] == {
+        "event": "sweep_ended", "best": [0], "complete": 1, "pruned": 0, "failed": 1, "seconds": 12.5,
+        "why": "2 trials",
     }  # fmt: skip
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import product
 
+from olive_engine.config.search.pruners import EIGHTHS, MIN_FINALISTS, REDUCTION_FACTOR, whole, wrapped_pruner
 from olive_engine.config.search.strategy import SearchStrategy
 from olive_engine.config.search.values import (
     Candidate,
@@ -18,7 +20,6 @@ from olive_engine.config.search.values import (
     endless,
     size,
 )
-from olive_engine.errors import Problem
 
 MAX_COUNTED = 10_000
 """Of how many combinations of what others depend on the rest is counted one by one."""
@@ -28,18 +29,47 @@ Alternatives = Mapping[str, Sequence[str]]
 """Each slot that has several passes -> their types."""
 
 
-def describe_search(strategy: SearchStrategy, space: Space, alternatives: Alternatives | None = None) -> list[str]:
-    """Lines for a plan: how is searched and how often, then each searched slot and option with its values."""
+def describe_search(
+    strategy: SearchStrategy, space: Space, alternatives: Alternatives | None = None, *, judged: bool = True
+) -> list[str]:
+    """Lines for a plan: how is searched and how often, who is pruned, then each searched slot and option.
+
+    Args:
+        strategy: how the search goes about it.
+        space: the searched options.
+        alternatives: the slots that have several passes.
+        judged: whether a pass of the workflow can be judged on the way.
+    """
     slots = alternatives or {}
     names = [*slots, *space]
     width = max(map(len, names), default=0)
     lines = [f"search: {_trials(strategy, space, slots)} by {strategy.sampler}, {_order(strategy)}"]
+    pruning = describe_pruning(strategy) if judged else "not pruned: no pass is judged on the way"
+    lines += [f"  {pruning}"] if pruning else []
     lines += [f"  {slot:{width}}  {' or '.join(types)}" for slot, types in slots.items()]
     for name, value in space.items():
         first, *rest = describe_value(value)
         lines.append(f"  {name:{width}}  {first}")
         lines += [f"  {'':{width}}  {line}" for line in rest]
     return lines
+
+
+def describe_pruning(strategy: SearchStrategy) -> str:
+    """Where trials are judged on the way, and who goes on; empty: nowhere."""
+    if not strategy.judged_at:
+        return ""
+    where = f"at {shown_rungs(strategy.judged_at)} of a trial's tokens"
+    if strategy.pruner == "none":
+        return f"measured {where}, and not pruned"
+    return f"pruned by {strategy.pruner} {where}{_kept(strategy)}"
+
+
+def shown_rungs(fractions: Sequence[float]) -> str:
+    """Fractions of a budget as people write them: ``1/8, 1/4 and 1/2``; of many eighths, ``every eighth``."""
+    if tuple(fractions) == EIGHTHS:
+        return "every eighth"
+    *others, last = map(_fraction, fractions)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def describe_value(value: SearchValue) -> list[str]:
@@ -52,17 +82,6 @@ def describe_value(value: SearchValue) -> list[str]:
         lines.append(f"{_plain(case.search)} where {when}")
     rest = "its own value" if value.otherwise is None else _plain(value.otherwise)
     return [*lines, f"{rest} otherwise"]
-
-
-def not_yet(strategy: SearchStrategy | None, space: Space, alternatives: Alternatives | None = None) -> Problem | None:
-    """Why a workflow cannot be run before there is a search engine; None if it searches nothing."""
-    searched = [*(alternatives or {}), *space]
-    if strategy is None or not searched:
-        return None
-    rest = f" and {len(searched) - 3} more" if len(searched) > 3 else ""
-    what = f"searching ({', '.join(searched[:3])}{rest}) is not available yet"
-    hint = "the workflow can be validated and planned; to run it, give each option one value and each slot one pass"
-    return Problem(("search_strategy",), what, hint)
 
 
 def combinations(space: Space, alternatives: Alternatives | None = None) -> int | None:
@@ -143,9 +162,31 @@ def _order(strategy: SearchStrategy) -> str:
         parts.append(f"at most {strategy.max_time:g} s in one run")
     if strategy.stop_when_goals_met:
         parts.append("until the goals are met")
-    if strategy.pruner != "none":
-        parts.append(f"pruned by {strategy.pruner}")
     return ", ".join(parts)
+
+
+def _kept(strategy: SearchStrategy) -> str:
+    arguments = strategy.pruner_config
+    match strategy.pruner:
+        case "successive_halving":
+            eta = whole(arguments, "reduction_factor", REDUCTION_FACTOR)
+            least = whole(arguments, "min_finalists", MIN_FINALISTS)
+            share = "half" if eta == 2 else f"1/{eta}"
+            return f": the best {share} of a wave goes on, {least} finalist{'s' if least > 1 else ''} at least"
+        case "top_k":
+            return f": the best {whole(arguments, 'keep', 1)} of a wave go on"
+        case "median" | "percentile" | "wilcoxon":
+            return ", once trials of an earlier wave have ended"
+        case "patient":
+            wrapped = wrapped_pruner(arguments)
+            return f", which holds {wrapped[0]} back" if wrapped else ""
+        case "none" | "hyperband" | "threshold":
+            return ""
+
+
+def _fraction(value: float) -> str:
+    near = Fraction(value).limit_denominator(128)
+    return str(near) if math.isclose(float(near), value, rel_tol=1e-9) else f"{value:g}"
 
 
 def _plain(value: PlainValue) -> str:

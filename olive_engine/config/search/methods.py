@@ -1,7 +1,7 @@
 """The samplers and pruners that a search may name, with the arguments that each takes. No Optuna is imported for that.
 
-Arguments are those of Optuna's classes, but for what a workflow says elsewhere (seed, directions) or cannot say at all
-(functions, other objects).
+Arguments are those of Optuna's classes, but for what a workflow says elsewhere (seed, directions), what it cannot say
+(functions, other objects), and what Optuna takes but heeds no more.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SAMPLERS: Mapping[Sampler, Method] = {
         "TPESampler",
         (
             *("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
-            *("prior_weight", "consider_prior", "consider_magic_clip", "consider_endpoints"),
+            *("prior_weight", "consider_magic_clip", "consider_endpoints"),
         ),
     ),
     "qmc": Method("QMCSampler", ("qmc_type", "scramble")),
@@ -52,8 +52,8 @@ SAMPLERS: Mapping[Sampler, Method] = {
     "cmaes": Method(
         "CmaEsSampler",
         (
-            *("sigma0", "n_startup_trials", "restart_strategy", "popsize", "inc_popsize"),
-            *("use_separable_cma", "with_margin", "lr_adapt", "consider_pruned_trials"),
+            *("sigma0", "n_startup_trials", "popsize", "use_separable_cma"),
+            *("with_margin", "lr_adapt", "consider_pruned_trials"),
         ),
     ),
     "nsga2": Method("NSGAIISampler", _GENETIC),
@@ -72,4 +72,5 @@ PRUNERS: Mapping[Pruner, Method] = {
     "wilcoxon": Method("WilcoxonPruner", ("p_threshold", "n_startup_steps")),
     "top_k": Method("", ("keep", "rung"), ("keep",)),
 }
-"""The pruners by the name that is written. `successive_halving` is ours: it keeps `min_finalists` trials to the end."""
+"""The pruners by the name that is written. `successive_halving` is ours: it keeps `min_finalists` trials to the end. So
+is `top_k`: the `keep` best at one rung go on. `pruners` tells what the arguments may be."""

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from olive_engine.config.search.methods import PRUNERS, SAMPLERS, Method, Pruner, Sampler
+from olive_engine.config.search.methods import SAMPLERS, Method, Pruner, Sampler
+from olive_engine.config.search.pruners import check_arguments, check_complete, judged_at
 from olive_engine.options import Options, Secret
 
 
@@ -67,7 +68,27 @@ class SearchStrategy(Options):
         description="How trials that look poor early are stopped, where the searched pass can be judged on the way.",
     )
     pruner_config: dict[str, JsonValue] = Field(
-        default={}, description="Further arguments of the pruner, by Optuna's names, e.g. {reduction_factor: 3}."
+        default={},
+        description="Further arguments of the pruner, by Optuna's names, e.g. {reduction_factor: 3}. Optuna's steps "
+        "are rungs here: {n_warmup_steps: 1} prunes nobody at the first.",
+    )
+    rungs: tuple[float, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Where in its own budget a training is judged on the way, as rising fractions of its tokens below "
+        "1; none: 1/8, 1/4 and 1/2 for successive_halving, 1/8 for top_k, every eighth for other pruners. Beside the "
+        "pruner none trials are measured there, and all go on.",
+    )
+    wave_size: int | None = Field(
+        default=None,
+        gt=0,
+        description="Trials that are proposed, and pruned, together; none: 16, or 8 where the sampler learns from "
+        "trials that have ended. The same trials come whatever the number of workers.",
+    )
+    objectives: Literal["priority", "pareto"] = Field(
+        default="priority",
+        description="How several objectives count: by their priorities, each deciding where those before it are equal; "
+        "or alike, the result being the Pareto front.",
     )
     storage: Annotated[str | None, Secret()] = Field(
         default=None,
@@ -88,7 +109,15 @@ class SearchStrategy(Options):
     def _known_to_pruner(cls, value: dict[str, JsonValue], info: ValidationInfo) -> dict[str, JsonValue]:
         pruner = info.data.get("pruner")
         if pruner is not None:
-            _check(value, f"the pruner {pruner}", PRUNERS[pruner])
+            check_arguments(pruner, value)
+        return value
+
+    @field_validator("rungs")
+    @classmethod
+    def _rise(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        for before, rung in zip((0.0, *(value or ())), value or (), strict=False):
+            if not before < rung < 1:
+                raise ValueError(f"rungs rise from above 0 to below 1; found {rung:g} after {before:g}")
         return value
 
     @field_validator("storage")
@@ -100,13 +129,13 @@ class SearchStrategy(Options):
 
     @model_validator(mode="after")
     def _names_what_is_needed(self) -> SearchStrategy:
-        method = PRUNERS[self.pruner]
-        lacking = [name for name in method.required if name not in self.pruner_config]
-        if lacking:
-            raise ValueError(f"the pruner {self.pruner} needs {lacking[0]}; write pruner_config: {{{lacking[0]}: …}}")
-        if self.pruner == "threshold" and not self.pruner_config.keys() & {"lower", "upper"}:
-            raise ValueError("the pruner threshold needs lower or upper; write pruner_config: {upper: …}")
+        check_complete(self.pruner, self.pruner_config, self.rungs)
         return self
+
+    @property
+    def judged_at(self) -> tuple[float, ...]:
+        """Where in its own budget a training is judged on the way: rising fractions below 1."""
+        return judged_at(self.pruner, self.pruner_config, self.rungs)
 
 
 def _check(arguments: dict[str, JsonValue], who: str, method: Method) -> None:

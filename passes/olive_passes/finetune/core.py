@@ -81,10 +81,10 @@ def init(
 
 def step(trial: Trial, batches: Sequence[Sequence[Row]], max_grad_norm: float) -> torch.Tensor:
     """One optimizer step over `batches`; gives the mean loss over all their trained tokens (a scalar, not yet read)."""
-    targets = sum(int(row.trained.sum()) for rows in batches for row in rows)
+    targets = targets_of(batches)
     loss = torch.zeros((), device=trial.device)
     for micro, rows in enumerate(batches):
-        torch.manual_seed(seed_of("dropout", trial.seed, trial.step, micro))
+        torch.manual_seed(dropout_seed(trial, micro))
         batch = collate(trial.causal_model, rows, trial.device)
         part = summed_loss(trial.causal_model, batch, trial.autocast) / targets
         part.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -95,10 +95,25 @@ def step(trial: Trial, batches: Sequence[Sequence[Row]], max_grad_norm: float) -
         group["lr"] = trial.rate(trial.step)
     trial.optimizer.step()
     trial.optimizer.zero_grad()
+    count(trial, batches, loss)
+    return loss
+
+
+def targets_of(batches: Sequence[Sequence[Row]]) -> int:
+    """The number of trained tokens in all batches of a step, over which its loss is the mean."""
+    return sum(row.targets for rows in batches for row in rows)
+
+
+def dropout_seed(trial: Trial, micro: int) -> int:
+    """What the random numbers of a forward pass begin with: batch `micro` of the trial's next step."""
+    return seed_of("dropout", trial.seed, trial.step, micro)
+
+
+def count(trial: Trial, batches: Sequence[Sequence[Row]], loss: torch.Tensor) -> None:
+    """Note that a step over `batches` is done, with this mean loss."""
     trial.step += 1
     trial.tokens += sum(len(row) for rows in batches for row in rows)
     trial.loss_sum += loss
-    return loss
 
 
 @torch.no_grad()

@@ -16,9 +16,12 @@ from torch import nn
 from torch.nn import functional
 from transformers import AttentionInterface, PreTrainedModel
 
+from olive_passes.finetune.packable import RAGGED_FAMILIES
+from olive_passes.finetune.stream import Stream
+
 NAME = "olive_ragged"
-FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3", "gemma", "gpt2"})
-"""Model types whose tokens meet in attention alone, and only through the interface; each is held to this by a test."""
+FAMILIES = RAGGED_FAMILIES
+"""Model types that can be given flat batches; each is held to what that needs by a test."""
 
 GROWTH = 1.15
 SLACK = 4
@@ -33,6 +36,14 @@ class Layout:
     """Each ``(rows, length)``; places past a row's end repeat its first token, and what comes out there is dropped."""
     inverse: torch.Tensor
     """``(tokens,)``: for each token its place in the concatenated buckets."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Where attention itself drops, what is drawn depends on the layout: each training's tokens have their own."""
+
+    parts: tuple[tuple[int, int, Layout, Stream], ...]
+    """From which token to which, how they lie, and what the random numbers are drawn from."""
 
 
 def supports(model: PreTrainedModel) -> bool:
@@ -78,7 +89,7 @@ def _attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    ragged: Layout,
+    ragged: Layout | Apart,
     dropout: float = 0.0,
     scaling: float | None = None,
     sliding_window: int | None = None,
@@ -87,9 +98,29 @@ def _attention(
     """Causal attention: query, key and value ``(1, heads, tokens, size)`` to ``(1, tokens, heads, size)``."""
     if attention_mask is not None:
         raise ValueError("ragged attention makes its own masks, and was given one")
+    if isinstance(ragged, Layout):
+        return _attend(query, key, value, ragged, dropout, scaling, sliding_window)[None], None
+    outputs = []
+    for begin, end, own, stream in ragged.parts:
+        q, k, v = (x[:, :, begin:end] for x in (query, key, value))
+        with stream.as_default():
+            outputs.append(_attend(q, k, v, own, dropout, scaling, sliding_window))
+    return torch.cat(outputs)[None], None
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: Layout,
+    dropout: float,
+    scaling: float | None,
+    sliding_window: int | None,
+) -> torch.Tensor:
+    """The tokens' outputs, ``(tokens, heads, size)``."""
     groups = query.shape[1] // key.shape[1]
     outputs = []
-    for tokens in ragged.buckets:
+    for tokens in layout.buckets:
         rows, width = tokens.shape
         flat = tokens.reshape(-1)
         q, k, v = (x[0].index_select(1, flat).view(-1, rows, width, x.shape[-1]) for x in (query, key, value))
@@ -106,7 +137,7 @@ def _attention(
             scale=scaling,
         )
         outputs.append(out.transpose(1, 2).reshape(rows * width, out.shape[1], out.shape[3]))
-    return torch.cat(outputs).index_select(0, ragged.inverse)[None], None
+    return torch.cat(outputs).index_select(0, layout.inverse)
 
 
 def _band(width: int, window: int, device: torch.device) -> torch.Tensor:

@@ -7,6 +7,7 @@ import inspect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +31,11 @@ class Row:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def targets(self) -> int:
+        """How many tokens are trained."""
+        return int(self.trained.sum())
 
 
 @dataclass(frozen=True)

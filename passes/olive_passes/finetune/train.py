@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
 
-from olive_engine.contracts import Log, PassContext
+from olive_engine.contracts import PassContext
 from olive_engine.models import HfAdapterModel, HfModel, TrialState
 from olive_engine.quiet import quiet
 from olive_passes.finetune import lean, trainer
@@ -18,7 +20,9 @@ from olive_passes.finetune.base import resident_base, structural_copy
 from olive_passes.finetune.cores import base_dtype, core_of, mixed_precision, quantization_of
 from olive_passes.finetune.objections import WITHOUT_FLOAT16
 from olive_passes.finetune.options import LoRAConfig
-from olive_passes.finetune.rows import Row, hold_out, training_rows
+from olive_passes.finetune.packable import whole_because
+from olive_passes.finetune.training import Training
+from olive_passes.finetune.training_data import TrainingData, training_data
 
 
 def train(model: HfModel, config: LoRAConfig, context: PassContext) -> HfAdapterModel:
@@ -38,60 +42,68 @@ def train(model: HfModel, config: LoRAConfig, context: PassContext) -> HfAdapter
 
 def train_segment(model: HfModel, config: LoRAConfig, context: PassContext) -> HfAdapterModel | TrialState:
     """Train one stretch of the budget; the last one gives the adapters. Raises as `train` does."""
-    chosen = core_of(config)
-    if chosen.name != "lean":
-        raise ValueError(f"only the lean training core runs in segments, and {'; '.join(chosen.reasons)}")
+    if reason := whole_because(config):
+        raise ValueError(reason)
     return _train(model, config, context)
 
 
-def _train(model: HfModel, config: LoRAConfig, context: PassContext) -> HfAdapterModel | TrialState:
-    args = config.training_args
-    seed = args.seed if args.seed is not None else context.seed
-    rows, eval_rows = _split(config, seed, context)
-    mixed, device = mixed_precision(config), context.device
-    if mixed == "float16" and device.kind == "cpu":
-        option = "training_args.fp16" if args.fp16 else "torch_dtype"
+@contextmanager
+def workplace(model: HfModel, config: LoRAConfig, context: PassContext) -> Iterator[PreTrainedModel]:
+    """The frozen base, and what holds while it is trained on: random numbers of its own, no chatter, TF32 as asked for.
+
+    Raises:
+        ValueError: the device does not train in this precision.
+    """
+    device = context.device
+    if mixed_precision(config) == "float16" and device.kind == "cpu":
+        option = "training_args.fp16" if config.training_args.fp16 else "torch_dtype"
         raise ValueError(f"{option}: training in float16 needs a GPU; {WITHOUT_FLOAT16[option]}")
-    if args.needs_bitsandbytes and find_spec("bitsandbytes") is None:
-        raise ModuleNotFoundError(
-            f"training_args.optim: {args.optim} needs bitsandbytes, which is not installed: pip install bitsandbytes"
-        )
     devices = range(torch.cuda.device_count()) if device.kind == "gpu" else []
     with torch.random.fork_rng(devices), quiet(), _tf32(allowed=config.allow_tf32 and device.kind == "gpu"):
-        resident = resident_base(model, base_dtype(config, device), quantization_of(config, device), context)
-        base = structural_copy(resident, own_biases=config.bias != "none")
-        adapted = attach(base, config, seed)
+        yield resident_base(model, base_dtype(config, device), quantization_of(config, device), context)
+
+
+def begin(base: PreTrainedModel, config: LoRAConfig, data: TrainingData, context: PassContext) -> Training:
+    """A training on the lean core, with fresh adapters on a structural copy of `base`, set to its last state."""
+    mixed = mixed_precision(config)
+    autocast = getattr(torch, mixed) if mixed else None
+    adapted = attach(structural_copy(base, own_biases=config.bias != "none"), config, data.seed)
+    return Training(adapted, data.rows, data.eval_rows, config.training_args, autocast, data.seed, context)
+
+
+def end(training: Training, model: HfModel) -> HfAdapterModel | TrialState:
+    """Write what a training that is through with its stretch came to."""
+    segment = training.context.segment
+    if segment is not None and segment.until < 1:
+        return training.save_state()
+    return _saved(training.trial.model, model, training.context)
+
+
+def _train(model: HfModel, config: LoRAConfig, context: PassContext) -> HfAdapterModel | TrialState:
+    data = training_data(config, context)
+    optim = config.training_args.optim
+    if config.training_args.needs_bitsandbytes and find_spec("bitsandbytes") is None:
+        raise ModuleNotFoundError(
+            f"training_args.optim: {optim} needs bitsandbytes, which is not installed: pip install bitsandbytes"
+        )
+    with workplace(model, config, context) as base:
         if core_of(config).name == "lean":
-            autocast = getattr(torch, mixed) if mixed else None
-            trial = lean.run(adapted, rows, eval_rows, args, autocast, seed, context)
-            if context.segment is not None and context.segment.until < 1:
-                return lean.save_state(trial, context)
-        else:
-            trainer.run(adapted, rows, eval_rows, config, seed, context)
-        save_adapter(adapted, context.out / "adapter")
+            training = begin(base, config, data, context)
+            lean.run(training)
+            return end(training, model)
+        adapted = attach(structural_copy(base, own_biases=config.bias != "none"), config, data.seed)
+        trainer.run(adapted, data.rows, data.eval_rows, config, data.seed, context)
+        return _saved(adapted, model, context)
+
+
+def _saved(adapted: PeftModel, model: HfModel, context: PassContext) -> HfAdapterModel:
+    save_adapter(adapted, context.out / "adapter")
     return HfAdapterModel(
         model_path=model.model_path,
         adapter_path=context.out / "adapter",
         task=model.task,
         load_kwargs=model.load_kwargs,
     )
-
-
-def _split(config: LoRAConfig, seed: int, context: PassContext) -> tuple[list[Row], list[Row]]:
-    """The rows to train on, and those to evaluate on."""
-    rows = _rows("train_data_config", config.train_data_config, context)
-    if not rows:
-        raise ValueError("train_data_config: name the data config with the training rows")
-    size = config.held_out
-    if size is None:
-        return rows, _rows("eval_data_config", config.eval_data_config, context)
-    data_seed = config.training_args.data_seed
-    try:
-        kept, held_out = hold_out(rows, size, seed if data_seed is None else data_seed)
-    except ValueError as error:
-        raise ValueError(f"eval_dataset_size: {error}") from error
-    context.report(Log(message=f"{len(held_out)} of {len(rows)} training rows are held out to evaluate on"))
-    return kept, held_out
 
 
 @contextmanager
@@ -103,12 +115,3 @@ def _tf32(*, allowed: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
-
-
-def _rows(option: str, name: str | None, context: PassContext) -> list[Row]:
-    if name is None:
-        return []
-    try:
-        return training_rows(context.data[option])
-    except ValueError as error:
-        raise ValueError(f"{option}: {name}: {error}") from error

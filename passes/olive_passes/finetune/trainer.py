@@ -23,10 +23,10 @@ from olive_passes.finetune import best, core
 from olive_passes.finetune.arguments import TrainingArgs
 from olive_passes.finetune.batches import Plan
 from olive_passes.finetune.cores import mixed_precision
-from olive_passes.finetune.lean import not_a_number
 from olive_passes.finetune.options import LoRAConfig
 from olive_passes.finetune.rows import Row
 from olive_passes.finetune.trainer_arguments import trainer_arguments
+from olive_passes.finetune.training import not_a_number
 
 COMPLETE = "complete"
 """Written into a checkpoint after all else: a folder without it was cut short."""

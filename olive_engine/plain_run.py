@@ -1,0 +1,183 @@
+"""One workflow that searches nothing, run: planned, executed, written, reported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import cast
+
+from pydantic import JsonValue
+
+from olive_engine import graph, outputs
+from olive_engine.config.workflow import Workflow
+from olive_engine.contracts import System
+from olive_engine.errors import InvalidWorkflow, PassFailed, Problem, StoreCorrupt, SystemUnavailable
+from olive_engine.evaluation.verdicts import judge_all
+from olive_engine.executor import Outcome, execute
+from olive_engine.outputs import Written
+from olive_engine.planner import Plan
+from olive_engine.planning import made_plan, planned_steps
+from olive_engine.preflight import check as check_hosts
+from olive_engine.preflight import probe_unknown
+from olive_engine.reporting import events
+from olive_engine.reporting.reporter import Reporter
+from olive_engine.results import FinalModel, RunResult, StepResult
+from olive_engine.store import Store
+
+REPLANS = 3
+"""How often damaged cache files may make a run plan again."""
+
+
+def run_plain(
+    workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter, said: tuple[Problem, ...] = ()
+) -> RunResult:
+    """Reuse what the cache has, compute the rest, write models and report to `output_dir`.
+
+    Args:
+        workflow: a judged one whose hub names are pinned.
+        store: of its cache.
+        systems: by name.
+        listener: hears every event.
+        said: what speaks against the workflow whatever the machine; told with what speaks against it here.
+
+    Raises:
+        InvalidWorkflow: the systems cannot do what is asked of them.
+        PassFailed: steps failed; independent ones were finished and are in the cache.
+        SystemUnavailable: a system cannot run its steps, or the results cannot be written.
+        Interrupted: Ctrl-C; finished steps are in the cache.
+    """
+    started = time.perf_counter()
+    current, outcome, written = _carry_out(workflow, store, systems, listener, said)
+    result = _result(workflow, current, outcome, written, time.perf_counter() - started)
+    try:
+        outputs.write_run(workflow, _report(result, current, outcome))
+    except OSError as error:
+        if not outcome.failures:  # else the failed step is the better news
+            raise SystemUnavailable(f"the report could not be written: {error}") from error
+    listener.on_event(
+        events.RunFinished(
+            executed=len(outcome.executed),
+            reused=len(outcome.records) - len(outcome.executed),
+            failed=len(outcome.failures),
+            seconds=result.seconds,
+            output_dir=None if outcome.failures else result.output_dir,
+        )
+    )
+    if outcome.failures:
+        raise PassFailed(outcome.failures)
+    return result
+
+
+def _carry_out(
+    workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter, said: tuple[Problem, ...]
+) -> tuple[Plan, Outcome, Written]:
+    """Plan, execute, write; again from the plan when a cached file turns out to be damaged.
+
+    `said` is what speaks against the workflow whatever the machine, and is told with what speaks against it here.
+    """
+    for attempt in range(1, REPLANS + 1):
+        current, doubts = plan_checked(workflow, store, systems)
+        listener.on_event(events.PlanMade(planned_steps(current)))
+        for doubt in (*said, *doubts) if attempt == 1 else ():
+            listener.on_event(events.Warned(str(doubt)))
+        try:
+            outcome = execute(current, store, systems, listener)
+            if outcome.failures:
+                return current, outcome, Written({}, {})
+            return current, outcome, outputs.write_results(workflow, current, outcome, store, systems)
+        except StoreCorrupt:
+            if attempt == REPLANS:
+                raise
+        except OSError as error:
+            raise SystemUnavailable(f"the results could not be written: {error}") from error
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def plan_checked(workflow: Workflow, store: Store, systems: Mapping[str, System]) -> tuple[Plan, tuple[Problem, ...]]:
+    """The plan with everything known that only a run may ask for, and what speaks against it without forbidding it.
+
+    Raises:
+        InvalidWorkflow: the systems cannot do what is asked of them.
+    """
+    probe_unknown(graph.build(workflow), systems, store)
+    current = made_plan(workflow, store, systems, online=True)
+    problems = check_hosts(workflow, current)
+    if errors := tuple(problem for problem in problems if problem.severity == "error"):
+        raise InvalidWorkflow(errors)
+    return current, problems
+
+
+# --- results ------------------------------------------------------------------------------------------------------
+
+
+def _result(workflow: Workflow, current: Plan, outcome: Outcome, written: Written, seconds: float) -> RunResult:
+    steps = {
+        name: StepResult(
+            name=name,
+            kind=record.kind,
+            type=record.type,
+            key=record.key,
+            reused=name not in outcome.executed,
+            reasons=current.steps[name].reasons,
+            seconds=record.provenance.seconds,
+            metrics=record.metrics,
+            size=record.size,
+        )
+        for name in current.steps
+        if (record := outcome.records.get(name))
+    }
+    metrics: dict[str, dict[str, float]] = {}
+    for name in steps:  # in the order of the plan, not in that in which they were done
+        record = outcome.records[name]
+        if record.kind == "evaluate":
+            subject, _, metric = name.partition(":")
+            metrics.setdefault(subject, {}).update({f"{metric}.{sub}": value for sub, value in record.metrics.items()})
+    return RunResult(
+        output_dir=outputs.output_dir(workflow),
+        models=cast(Mapping[str, FinalModel], written.models),
+        steps=steps,
+        metrics=metrics,
+        predictions=written.predictions,
+        goals=judge_all(workflow, metrics),
+        seconds=seconds,
+    )
+
+
+def _report(result: RunResult, current: Plan, outcome: Outcome) -> dict[str, JsonValue]:
+    """What ``run.json`` says."""
+    steps: list[JsonValue] = []
+    for name, step in current.steps.items():
+        record = outcome.records.get(name)
+        failure = next((failure for failure in outcome.failures if failure.step == name), None)
+        row: dict[str, JsonValue] = {
+            "step": name,
+            "kind": step.node.kind,
+            "type": step.node.type,
+            "inputs": list(step.node.inputs),
+            "data": dict(step.node.data),
+            "system": step.node.system,
+            "key": step.key,
+        }
+        if record:
+            row |= {
+                "status": "executed" if name in outcome.executed else "reused",
+                "reasons": list(step.reasons),
+                "seconds": round(record.provenance.seconds, 3),
+                "metrics": dict(record.metrics),
+                "size": record.size,
+                "output": record.output.digest if record.output else None,
+                "provenance": record.provenance.model_dump(mode="json"),
+            }
+        elif failure:
+            row |= {"status": "failed", "cause": failure.cause}
+        else:
+            row |= {"status": "skipped", "because": outcome.skipped.get(name, "")}
+        steps.append(row)
+    return {
+        "status": "failed" if outcome.failures else "done",
+        "seconds": round(result.seconds, 3),
+        "finals": list(current.graph.finals),
+        "metrics": {subject: dict(values) for subject, values in result.metrics.items()},
+        "goals": [goal.as_json() for goal in result.goals],
+        "steps": steps,
+    }
