@@ -179,7 +179,9 @@ def _notes(results: Results, task: str, seeds: Sequence[int]) -> tuple[str, ...]
     threads = {run.threads for run in mine if run.variant == PLAIN.name}
     if threads:
         best = [run.threads for seed in seeds if (run := results.find(task, seed, PLAIN.name))]
-        notes.append(f"(a) with {' and '.join(map(str, sorted(threads)))} threads; counted: {_each(best, 'd')}")
+        notes.append(
+            f"threads of (a): {', '.join(map(str, sorted(threads)))}; counted in each round: {_each(best, 'd')}"
+        )
     for seed in seeds:
         again, full = results.find(task, seed, SEEDS), results.find(task, seed, PLAIN.name)
         if again and full:

@@ -27,6 +27,7 @@ from olive_engine.search.retraining import retrain_command, retraining
 from olive_engine.search.searching import Searched, Stage, chosen, search, seed_of
 from olive_engine.search.stages import strategy_of
 from olive_engine.search.summary import Retrain, SweepSummary
+from olive_engine.search.trials import Trial
 from olive_engine.store import Store
 from olive_engine.writing import save_workflow
 
@@ -59,9 +60,13 @@ def run_sweep(
         _write_reports(workflow, summary, listener)
         causes = [Failure(f"trial {trial.number}", trial.cause) for trial in last.swept.trials if trial.cause]
         raise PassFailed(tuple(causes[-1:]) or (Failure("search", f"no trial was completed ({last.swept.why})"),))
-    results, files = _finish_best(workflow, searched, store, systems, listener)
+    files = _write_retraining(workflow, searched)
     retrain = {number: Retrain(retrain_command(file), str(file)) for number, file in files.items()}
     report = _write_reports(workflow, replace(summary, retrain=retrain), listener)
+    results = {
+        trial.number: _finish(workflow, searched, trial, files[trial.number].parent, store, systems, listener)
+        for trial in last.swept.best
+    }
     swept = last.swept
     sweep = SweepResult(
         study=swept.study,
@@ -88,26 +93,35 @@ def _preflight(workflow: Workflow, store: Store, systems: Mapping[str, System]) 
     return [doubt for each in with_each_pass(workflow) for doubt in plan_checked(each, store, systems)[1]]
 
 
-def _finish_best(
-    workflow: Workflow, searched: Searched, store: Store, systems: Mapping[str, System], listener: Reporter
-) -> tuple[dict[int, RunResult], dict[int, Path]]:
-    """Bring the best trials' models to their ends; their results, and the files that train them again."""
+def _write_retraining(workflow: Workflow, searched: Searched) -> dict[int, Path]:
+    """Write the workflows that train the best trials' models again, each into the folder of its model."""
     best = searched.last.swept.best
     root = PurePath(workflow.output_dir)
     folders = {trial.number: str(root if len(best) == 1 else root / f"trial-{trial.number}") for trial in best}
     _clear(workflow, folders.values())
-    if len(best) > 1:  # until all models are in place, and after a crash on the way, the folder says that they are not
-        outputs.write_run(workflow, {"status": "failed", "cause": "the models were not written to their end"})
-    results: dict[int, RunResult] = {}
+    # Until the models are in place, and after a crash on the way, the folder says that they are not.
+    outputs.write_run(workflow, {"status": "failed", "cause": "the models were not written to their end"})
     files: dict[int, Path] = {}
     for trial in best:
-        assignment, folder = chosen(searched.stages, trial.assignment), folders[trial.number]
-        own = applied(workflow, assignment)
-        results[trial.number] = run_plain(own.model_copy(update={"output_dir": folder}), store, systems, listener)
-        file = Path(folder) / outputs.RETRAIN_FILE
-        save_workflow(retraining(workflow, assignment, folder), workflow.base_dir / file)
-        files[trial.number] = file
-    return results, files
+        folder = folders[trial.number]
+        files[trial.number] = Path(folder) / outputs.RETRAIN_FILE
+        again = retraining(workflow, chosen(searched.stages, trial.assignment), folder)
+        save_workflow(again, workflow.base_dir / files[trial.number])
+    return files
+
+
+def _finish(
+    workflow: Workflow,
+    searched: Searched,
+    trial: Trial,
+    folder: Path,
+    store: Store,
+    systems: Mapping[str, System],
+    listener: Reporter,
+) -> RunResult:
+    """Bring a trial's model to its end, into `folder`."""
+    own = applied(workflow, chosen(searched.stages, trial.assignment))
+    return run_plain(own.model_copy(update={"output_dir": str(folder)}), store, systems, listener)
 
 
 def _clear(workflow: Workflow, folders: Iterable[str]) -> None:

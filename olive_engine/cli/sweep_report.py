@@ -47,6 +47,8 @@ def show_result(workflow: Workflow, sweep: SweepResult, program: str, words: str
         program: how the user called us.
         words: by which the user named the workflow.
     """
+    from olive_engine.search.sweep import EVERYTHING
+
     trials = {trial.number: trial for trial in sweep.trials}
     click.echo()
     for place, (number, result) in enumerate(sweep.best.items()):
@@ -60,7 +62,7 @@ def show_result(workflow: Workflow, sweep: SweepResult, program: str, words: str
     table = outputs.output_dir(workflow) / outputs.TRIALS_FILE
     charts = f"; charts in {near(sweep.report)}" if sweep.report else ""
     click.echo(f"  trials       {near(table)}, or `{program} sweep status {words}`{charts}")
-    all_tried = sweep.why.startswith("every ") or _all_tried(workflow, sweep.trials)
+    all_tried = sweep.why == EVERYTHING or _all_tried(workflow, sweep.trials)
     further = further_words(strategy_of(workflow), sweep.trials, f"{program} run {words}", all_tried=all_tried)
     if further:
         click.echo(f"  go on        {further}")
@@ -81,11 +83,11 @@ def heading(stage: Stage, *, at_work: bool) -> str:
     words = {"complete": "complete", "pruned": "pruned", "failed": "failed"}
     words["running"] = "running" if at_work else "not ended"
     parts = [f"{states[state]:,} {word}" for state, word in words.items() if states[state]]
-    known = (
-        phrases.count(len(trials), "trial")
-        if wanted is None
-        else f"{len(trials):,} of {phrases.count(wanted, 'trial')}"
-    )
+    proposed = len({trial.index for trial in trials})
+    parts += [f"{len(trials) - proposed:,} tried again"] if len(trials) > proposed else []
+    known = phrases.count(proposed, "trial")
+    if wanted is not None:
+        known = f"{proposed:,} of {phrases.count(wanted, 'trial')}"
     of = f" of {stage.slot}" if stage.slot else ""
     return f"{known}{of}" + (f": {', '.join(parts)}" if parts else "")
 
@@ -119,7 +121,7 @@ def further_words(strategy: SearchStrategy, trials: Sequence[Trial], command: st
     if any(trial.state == "running" for trial in trials):
         return f"`{command}` goes on with it"
     if failed:
-        return f"`{command}` tries trial {numbers(failed)} again"
+        return f"`{command}` tries {'trials' if len(failed) > 1 else 'trial'} {numbers(failed)} again"
     if all_tried or (strategy.stop_when_goals_met and any(trial.met for trial in trials)):
         return ""
     if strategy.max_samples is None or len(last) < strategy.max_samples:

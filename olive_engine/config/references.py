@@ -14,7 +14,10 @@ from olive_engine.errors import ConfigPath
 from olive_engine.options import DataRef, marked
 
 _NAME = re.compile(NAME)
-RESERVED = ("model", "adapter", "evaluation", "model_config.json", "run.json", "workflow.lock.json")
+RESERVED = (
+    *("model", "adapter", "evaluation", "model_config.json", "run.json", "workflow.lock.json"),
+    *("retrain.yaml", "sweep.html", "trials.csv"),
+)
 """What a run writes into its output folder under names of its own (`olive_engine.outputs`; a test compares them)."""
 Refer = Callable[[ConfigPath, JsonValue, str, Mapping[str, object]], None]
 """Checks the reference at a path: its value, the section that it is into, the names that are there."""

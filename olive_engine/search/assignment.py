@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
+from olive_engine.config.search.values import Case, Conditional, SearchValue
 from olive_engine.config.workflow import PassEntry, Workflow
 from olive_engine.errors import InvalidWorkflow, Problem
 from olive_engine.options import Options
@@ -51,7 +52,9 @@ def settled(workflow: Workflow, assignment: Assignment, slots: Collection[str]) 
     """
     chosen = applied(workflow, assignment).passes
     passes = {slot: chosen[slot] if slot in slots else entries for slot, entries in workflow.passes.items()}
-    space = {name: value for name, value in workflow.search_space.items() if slot_of(workflow, name) not in slots}
+    done = {name for name in workflow.search_space if slot_of(workflow, name) in slots}
+    left = {name: _left(value, assignment, done) for name, value in workflow.search_space.items() if name not in done}
+    space = {name: value for name, value in left.items() if value is not None}
     return workflow.model_copy(update={"passes": passes, "search_space": space})
 
 
@@ -71,6 +74,23 @@ def shown(workflow: Workflow, assignment: Assignment) -> dict[str, JsonValue]:
         name: kinds[name][int(str(value))] if name in kinds else list(value) if isinstance(value, tuple) else value
         for name, value in assignment.items()
     }
+
+
+def _left(value: SearchValue, assignment: Assignment, done: Collection[str]) -> SearchValue | None:
+    """What an option may be once the options `done` are settled; none: what it is in its pass."""
+    if not isinstance(value, Conditional):
+        return value
+    cases: list[Case] = []
+    otherwise = value.otherwise
+    for case in value.cases:
+        if any(name in done and assignment.get(name) not in held for name, held in case.when.items()):
+            continue
+        asked = {name: held for name, held in case.when.items() if name not in done}
+        if not asked:
+            otherwise = case.search
+            break
+        cases.append(case.model_copy(update={"when": asked}))
+    return value.model_copy(update={"cases": tuple(cases), "otherwise": otherwise}) if cases else otherwise
 
 
 def _with(entry: PassEntry, values: Mapping[str, object], slot: str) -> PassEntry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Literal
 
 from olive_engine.config.workflow import INPUT_MODEL, Goal, MetricEntry, PassEntry, SubMetric, Workflow
@@ -13,6 +14,7 @@ from olive_engine.errors import InvalidWorkflow, Problem
 from olive_engine.evaluation.goals import GoalResult, judge
 from olive_engine.graph import sources
 from olive_engine.registry import find_metric, find_pass
+from olive_engine.search.stages import searched_slots
 
 StepMetrics = Mapping[str, Mapping[str, float]]
 """Step -> its metrics: ``{"merge:accuracy": {"accuracy_score": 0.9}, "tune": {"eval_loss": 0.7}}``."""
@@ -168,12 +170,30 @@ def _unreachable(workflow: Workflow, goals: Sequence[Objective]) -> Iterator[Pro
 
 
 def _own_yardstick(workflow: Workflow) -> Objective | None:
-    """What the last pass that measures itself, in all its alternatives alike, says of its result."""
+    """What the last pass that measures itself, in all its alternatives alike, says of its result.
+
+    Where something is searched, only of a pass on which that has an effect: for others all trials would be equal.
+    """
+    touched = _touched(workflow)
     for name, entries in reversed(workflow.passes.items()):
+        if name not in touched:
+            continue
         first, *others = map(_yardstick, entries)
         if first is not None and all(other == first for other in others):
             return Objective(first.metric, name, first.metric, first.higher_is_better)
     return None
+
+
+def _touched(workflow: Workflow) -> set[str]:
+    """The searched passes and those after them; all, where nothing is searched."""
+    touched = searched_slots(workflow)
+    if not touched:
+        return set(workflow.passes)
+    inputs = sources(workflow)
+    for name in TopologicalSorter(inputs).static_order():
+        if touched.intersection(inputs.get(name, ())):
+            touched.add(name)
+    return touched
 
 
 def _yardstick(entry: PassEntry) -> Yardstick | None:
@@ -182,7 +202,10 @@ def _yardstick(entry: PassEntry) -> Yardstick | None:
 
 
 def _nothing(workflow: Workflow) -> Problem:
-    what = "there is nothing to judge trials by: no evaluator judges the final model, and no pass measures its result"
+    what = (
+        "there is nothing to judge trials by: no evaluator judges the final model, and no pass on which the search has "
+        "an effect measures its result"
+    )
     fields = ("eval_dataset_size", "eval_data_config")
     for name, entries in workflow.passes.items():
         for entry in entries:

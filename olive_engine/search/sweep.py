@@ -209,8 +209,8 @@ class Sweep:
         blameless = [trial for trial in wave if not trial.hopeless]
         if not blameless or any(trial.state != "failed" for trial in wave):
             return
-        if again and any(trial.state == "complete" for trial in trials):
-            return  # that they fail once more says nothing of the others
+        if (again or len(wave) == 1) and any(trial.state == "complete" for trial in trials):
+            return  # that they fail once more, or that a single one fails, says nothing of the others
         raise PassFailed((Failure(f"trial {blameless[0].number}", blameless[0].cause),))
 
     def _tidy(self, wave: Iterable[Trial]) -> None:

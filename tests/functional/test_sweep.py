@@ -166,9 +166,20 @@ def test_a_search_of_which_every_trial_failed(sweep: Path) -> None:
     shown = call("sweep", "status", "sweep.yaml", "--set", "passes.tune.misbehave=raise")
     assert lines(shown)[0] == "4 of 4 trials: 4 failed"
     assert sum("failed: asked to fail" in line for line in lines(shown)) == 4
-    assert lines(shown)[-2].endswith("` tries trial 0-3 again")
+    assert lines(shown)[-2].endswith("` tries trials 0-3 again")
     again = call("sweep", "best", "sweep.yaml", "--set", "passes.tune.misbehave=raise")
     assert (again.exit_code, again.stderr) == (1, "error: no trial is complete yet, of 4\n")
+
+
+def test_trials_that_failed_are_tried_again_and_counted_once(sweep: Path) -> None:
+    broken = ("--set", "passes.tune.misbehave=raise", "--set", "passes.tune.mended_by=mended")
+    assert call("run", "sweep.yaml", *broken, "--debug").exit_code == 1
+    (sweep / "mended").touch()
+    assert call("run", "sweep.yaml", *broken, "--debug").exit_code == 0
+    shown = lines(call("sweep", "status", "sweep.yaml", *broken))
+    assert shown[0] == "4 of 4 trials: 2 complete, 2 pruned, 4 failed, 4 tried again"
+    assert sum(line.endswith("again") and "trial " in line for line in shown[2:10]) == 4
+    assert shown[-2].endswith("max_samples=8` adds trials")
 
 
 # --- plan, validate, why ------------------------------------------------------------------------------------------
@@ -451,6 +462,7 @@ def by_pass(sweep: Path) -> Path:
     (sweep / "more.yaml").write_text(
         "passes: {last: {type: ToyScale}}\nsearch_strategy: {execution_order: pass-by-pass}\n"
         "search_space: {last.factor: [2, 3]}\n"
+        "evaluators: {all: {metrics: [{name: size, type: size_on_disk}]}}\nevaluator: all\n"
     )
     return sweep
 

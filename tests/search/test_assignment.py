@@ -77,3 +77,37 @@ def test_an_assignment_is_shown_as_it_would_be_written(workflow):
         "tune.noise": 0.01,
         "tune.x": ["a", "b"],
     }
+
+
+@pytest.mark.parametrize(
+    ("factor", "left"),
+    [
+        (1.0, {"type": "choice", "values": (1,)}),
+        (2.0, {"when": {"tune.steps": (40,)}, "otherwise": (4,)}),
+        (3.0, {"when": None, "otherwise": (4,)}),
+    ],
+)
+def test_what_depends_on_settled_options_is_decided(make, factor, left):
+    def choice(*values):
+        return {"type": "choice", "values": list(values)}
+
+    cases = [
+        {"when": {"scale.factor": [1.0]}, "search": choice(1)},
+        {"when": {"scale.factor": [1.0, 2.0], "tune.steps": [40]}, "search": choice(2, 3)},
+    ]
+    space = {
+        "scale.factor": choice(1.0, 2.0, 3.0),
+        "tune.steps": choice(20, 40),
+        "tune.rank": {"type": "conditional", "cases": cases, "otherwise": choice(4)},
+    }
+    workflow = make(space=space, passes={"scale": {"type": "ToyScale"}, **TUNE})
+    found = settled(workflow, {"scale.factor": factor}, ["scale"]).search_space
+    assert set(found) == {"tune.steps", "tune.rank"}
+    rank = found["tune.rank"]
+    if "type" in left:
+        assert rank.model_dump() == left
+    elif left["when"] is None:
+        assert rank.values == left["otherwise"]
+    else:
+        assert [case.when for case in rank.cases] == [left["when"]]
+        assert rank.otherwise.values == left["otherwise"]

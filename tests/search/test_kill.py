@@ -13,7 +13,7 @@ from tests.search.conftest import TUNE, plain, tree_of, workers
 SMALL = {"max_samples": 6, "wave_size": 3, "rungs": [0.25, 0.5], "pruner_config": {"min_finalists": 1}}
 EVENTS = 67
 """Of the whole search, training progress aside."""
-WRITES = 46
+WRITES = 47
 """To the study."""
 
 
@@ -57,7 +57,7 @@ def test_the_counts_are_those_of_a_whole_search(engines, tmp_path, how):
 
 
 @pytest.mark.parametrize(
-    "how", [{"moment": n} for n in range(1, EVENTS, 6)] + [{"write": n} for n in range(1, WRITES, 5)]
+    "how", [{"moment": n} for n in range(1, EVENTS, 8)] + [{"write": n} for n in range(1, WRITES, 8)]
 )
 def test_killed_at_any_moment(engines, tmp_path, monkeypatch, undisturbed, how):
     folder = written(tmp_path / "all")
@@ -67,7 +67,7 @@ def test_killed_at_any_moment(engines, tmp_path, monkeypatch, undisturbed, how):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("moment", [9, 20, 33, 58])
+@pytest.mark.parametrize("moment", [9, 33, 58])
 def test_killed_with_workers(engines, tmp_path, monkeypatch, undisturbed, count, moment):
     folder = written(tmp_path / "all", **workers(count))
     (told,) = engines.run({"folder": str(folder), "moment": moment, "debug": False})
@@ -75,7 +75,7 @@ def test_killed_with_workers(engines, tmp_path, monkeypatch, undisturbed, count,
     assert ended(folder, monkeypatch, debug=False) == undisturbed
 
 
-@pytest.mark.parametrize("moments", [(9, 9), (22, 4), (40, 40)])
+@pytest.mark.parametrize("moments", [(9, 9), (40, 40)])
 def test_killed_again_and_again(engines, tmp_path, monkeypatch, undisturbed, moments):
     folder = written(tmp_path / "all")
     for moment in moments:
@@ -84,7 +84,7 @@ def test_killed_again_and_again(engines, tmp_path, monkeypatch, undisturbed, mom
     assert ended(folder, monkeypatch) == undisturbed
 
 
-@pytest.mark.parametrize("moment", [12, 30, 50])
+@pytest.mark.parametrize("moment", [12, 50])
 def test_killed_where_the_work_is_elsewhere(engines, tmp_path, monkeypatch, undisturbed, moment):
     (tmp_path / "elsewhere").mkdir()
     away = {"systems": {"away": {"type": "DetachedSystem", "root": str(tmp_path / "elsewhere")}}, "host": "away"}
@@ -129,7 +129,7 @@ def shared(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("count", [3, 9, 11, 13, 15])
+@pytest.mark.parametrize("count", [3, 9, 13])
 def test_killed_while_trials_share_a_training(engines, tmp_path, monkeypatch, shared, count):
     folder = written(tmp_path / "all", **SHARED)
     (told,) = engines.run({"folder": str(folder), "moment": count, "after": "TrialEnded"})

@@ -116,9 +116,12 @@ def test_all_alternatives_of_a_slot_must_have_the_yardstick(workflow: Make) -> N
     tuned = {"type": "Tune", "eval_dataset_size": 0.1}
     reward = Objective("reward", "b", "reward", higher_is_better=True)
     assert objectives_of(workflow({"a": TRAIN, "m": MERGE, "b": [tuned, tuned]})).parts == (reward,)
-    # One of b's alternatives measures nothing, or something else: a's loss counts.
+    # One of b's alternatives measures nothing: a's loss counts, if something is searched that has an effect on it.
     loss = Objective("eval_loss", "a", "eval_loss", higher_is_better=False)
-    assert objectives_of(workflow({"a": TRAIN, "m": MERGE, "b": [tuned, SCALE]})).parts == (loss,)
+    searched = {**TRAIN, "rank": {"search": [1, 2]}}
+    assert objectives_of(workflow({"a": searched, "m": MERGE, "b": [tuned, SCALE]})).parts == (loss,)
+    with pytest.raises(InvalidWorkflow, match="nothing to judge trials by"):
+        objectives_of(workflow({"a": TRAIN, "m": MERGE, "b": [tuned, SCALE]}))
 
 
 def test_else_the_first_value_of_the_evaluator(workflow: Make) -> None:
@@ -147,12 +150,12 @@ def test_where_no_final_model_is_judged_the_last_that_is(workflow: Make) -> None
 
 def test_nothing_to_judge_by_names_what_to_add(workflow: Make) -> None:
     assert refusal(workflow, {"scale": SCALE}) == [
-        "search_strategy: there is nothing to judge trials by: no evaluator judges the final model, and no pass "
-        "measures its result; name an evaluator"
+        "search_strategy: there is nothing to judge trials by: no evaluator judges the final model, and no pass on "
+        "which the search has an effect measures its result; name an evaluator"
     ]
     assert refusal(workflow, {"scale": SCALE, "tune": {"type": "Tune"}}) == [
-        "search_strategy: there is nothing to judge trials by: no evaluator judges the final model, and no pass "
-        "measures its result; give `tune` eval_dataset_size, or name an evaluator"
+        "search_strategy: there is nothing to judge trials by: no evaluator judges the final model, and no pass on "
+        "which the search has an effect measures its result; give `tune` eval_dataset_size, or name an evaluator"
     ]
 
 

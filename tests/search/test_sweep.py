@@ -260,9 +260,10 @@ def test_rungs_and_halving_are_those_that_are_asked_for(sweep):
     assert ran.trials[0].curve[0.5] == pytest.approx(loss(0.1, 4))
 
 
-def test_include_pass_params_false_searches_slots_only(sweep):
+def test_include_pass_params_false_searches_slots_only(sweep, judged):
     passes = {**EXACT, "merge": [{"type": "ToyMerge"}, {"type": "ToyMerge"}]}
-    ran = sweep({"include_pass_params": False, "sampler": "sequential"}, RATES, passes=passes)
+    more = judged({"type": "ToyNumbers"})
+    ran = sweep({"include_pass_params": False, "sampler": "sequential"}, RATES, passes=passes, **more)
     assert assignments(ran.trials) == [{"merge": 0}, {"merge": 1}]
 
 
