@@ -4,8 +4,8 @@
     python -P -m olive_engine.worker --serve   run the job folders named on standard input, one a line, and stay warm
 
 Standard output carries event lines (prefix ``@olive``) and, when serving, ``@done JOB`` after each job. What libraries
-print goes to standard error. The line ``@stop`` on standard input asks the running job to stop; its end ends the
-worker.
+print goes to standard error. The line ``@stop`` on standard input asks the running job to stop, ``@import
+torch peft`` has distributions imported before the next job; the end of standard input ends the worker.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TextIO
 
@@ -27,6 +28,7 @@ from olive_engine.job_run import JobRun, Residents, full_disk, read_job
 
 DONE_PREFIX = "@done "
 STOP_LINE = "@stop"
+IMPORT_PREFIX = "@import "
 
 
 class Worker:
@@ -144,9 +146,20 @@ def _serve(worker: Worker, commands: TextIO, output: TextIO) -> None:
     threading.Thread(target=listen, daemon=True).start()
     while True:
         folder = folders.get()
+        if folder.startswith(IMPORT_PREFIX):
+            _import(folder.removeprefix(IMPORT_PREFIX).split())
+            continue
         _run(worker, Path(folder))
         output.write(f"{DONE_PREFIX}{folder}\n")
         output.flush()
+
+
+def _import(packages: Sequence[str]) -> None:
+    """Import distributions under the names that their modules usually have; a job that lacks one says so itself."""
+    with _surroundings_kept():
+        for name in packages:
+            with suppress(Exception):
+                import_module(name.replace("-", "_"))
 
 
 def _run(worker: Worker, folder: Path) -> None:

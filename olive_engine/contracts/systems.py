@@ -119,5 +119,8 @@ class System(ABC):
         """The same place, set up for many small jobs at once as a search has them, where its options leave it open."""
         return self
 
+    def warm_up(self, packages: Sequence[str]) -> None:
+        """Jobs that need these distributions come soon: get ready for them, if that saves time. Returns at once."""
+
     def close(self) -> None:
         """Release what the system holds (worker processes, connections)."""

@@ -11,7 +11,7 @@ from olive_engine.contracts import System, Yardstick
 from olive_engine.errors import Failure, InvalidWorkflow, StoreCorrupt
 from olive_engine.executor import Outcome, execute
 from olive_engine.graph import Node, PassGraph
-from olive_engine.planner import Facts, Step
+from olive_engine.planner import Facts, Plan, Step, flavours
 from olive_engine.registry import find_pass
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
@@ -146,6 +146,7 @@ class Carrier:
             plan = merged(graphs, known, self._past)
             if attempt == 1 and self._training:
                 self._announce(plan, fractions[-1], runners)
+            self._warm_up(plan.plan)
             try:
                 outcome = execute(
                     plan.plan,
@@ -206,6 +207,17 @@ class Carrier:
                 self._workflow, union, self._ground.systems, self._ground.store, online=True
             )
         return self._facts[kinds]
+
+    def _warm_up(self, plan: Plan) -> None:
+        """Have systems get ready for the passes that come, so that no worker begins to import when its turn comes."""
+        wanted: dict[str, dict[str, None]] = {}
+        for name in plan.to_run:
+            node = plan.steps[name].node
+            if node.kind == "pass":
+                packages = (flavour for each in facts.requires_of(node.kind, node.type) for flavour in flavours(each))
+                wanted.setdefault(node.system, {}).update(dict.fromkeys(packages))
+        for system, names in wanted.items():
+            self._ground.systems[system].warm_up(list(names))
 
     def _announce(self, plan: Merged, until: float, runners: Sequence[Runner]) -> None:
         training = self._training

@@ -50,19 +50,32 @@ class Everyone:
 class SuccessiveHalving:
     """Of those that were measured at a rung the best part goes on, synchronously within a wave.
 
-    Trials that failed before the rung don't count: they neither make room nor take any. Optuna's pruner of this name
-    judges each trial as it comes and may leave one finalist, which proved too few (https://arxiv.org/abs/1502.07943).
+    After the first wave they must also belong to the best part of all that was ever measured there. Trials that failed
+    before the rung don't count: they neither make room nor take any. Optuna's pruner of this name judges each trial as
+    it comes and may leave one finalist, which proved too few (https://arxiv.org/abs/1502.07943).
     """
 
     reduction_factor: int = REDUCTION_FACTOR
     """One of so many goes on."""
     min_finalists: int = MIN_FINALISTS
-    """Never fewer go on, where there are so many."""
+    """As many come to the end at the least, where there are so many; those of earlier waves count."""
 
     def kept(self, heat: Heat) -> Collection[int]:
         """The best of them, rounded up."""
-        share = math.ceil(len(heat.curves) / self.reduction_factor)
-        return list(heat.curves)[: max(share, self.min_finalists)]
+        sign, rung = -1 if heat.higher_is_better else 1, heat.fractions[heat.rung]
+        own = {number: sign * curve[rung] for number, curve in heat.curves.items()}
+        earlier = [sign * trial.curve[rung] for trial in heat.before if math.isfinite(trial.curve.get(rung, math.nan))]
+        everyone = sorted([*own.values(), *earlier])
+        # The worst value that still belongs to the best part of all.
+        bar = everyone[math.ceil(len(everyone) / self.reduction_factor) - 1]
+        share = math.ceil(len(own) / self.reduction_factor)
+        ended = sum(trial.state == "complete" for trial in heat.before)
+        least = max(0, self.min_finalists - ended)
+        return [
+            number
+            for place, (number, value) in enumerate(own.items())
+            if place < least or (place < share and value <= bar)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from olive_engine.errors import InvalidWorkflow, Problem, SystemUnavailable
 Direction = Literal["minimize", "maximize"]
 
 WAVE = 16
+MOST_IN_A_WAVE = 32
 WAVE_OF_LEARNERS = 8
 """Smaller: what is proposed in a wave cannot learn from the rest of it."""
 
@@ -35,8 +37,18 @@ _TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": 
 
 
 def wave_size(strategy: SearchStrategy) -> int:
-    """How many trials are proposed together; wave k holds the indices from k times that on."""
-    return strategy.wave_size or (WAVE if strategy.sampler in _FORGETFUL else WAVE_OF_LEARNERS)
+    """How many trials are proposed together; wave k holds the indices from k times that on.
+
+    Where the sampler learns nothing, waves are large and even: a wave is judged by itself, and a small rest would be
+    judged too mildly.
+    """
+    if strategy.wave_size is not None:
+        return strategy.wave_size
+    if strategy.sampler not in _FORGETFUL:
+        return WAVE_OF_LEARNERS
+    if strategy.max_samples is None:
+        return WAVE
+    return math.ceil(strategy.max_samples / math.ceil(strategy.max_samples / MOST_IN_A_WAVE))
 
 
 def check_sampler(strategy: SearchStrategy, objectives: int) -> None:

@@ -186,7 +186,8 @@ class Sweep:
             for number, trial in now.items()
             if trial.state != "running" and fraction in trial.curve
         ]
-        before = [trial for trial in self._study.trials() if trial.number not in now]
+        wave = min(trial.wave for trial in now.values())
+        before = [trial for trial in self._study.trials() if trial.wave < wave]
         kept = self._rungs.survivors(rung, standings, before)
         for number, arrival in arrived.items():
             if number in kept:

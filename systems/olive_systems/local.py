@@ -31,7 +31,7 @@ from olive_engine.contracts import (
 from olive_engine.digests import digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.options import Options
-from olive_engine.worker import DONE_PREFIX, STOP_LINE
+from olive_engine.worker import DONE_PREFIX, IMPORT_PREFIX, STOP_LINE
 
 STOP_GRACE = 5.0
 """Seconds that a job has to save its checkpoint when asked to stop."""
@@ -134,6 +134,13 @@ class LocalSystem(System):
             self._processes.append(idle)
         return idle.start(job)
 
+    def warm_up(self, packages: Sequence[str]) -> None:
+        """Start all workers, and let them import what takes seconds while the first jobs are prepared."""
+        while len(self._processes) < self._workers:
+            self._processes.append(_Process(self._variables()))
+        for process in self._processes:
+            process.import_(packages)
+
     def close(self) -> None:
         """End the workers."""
         for process in self._processes:
@@ -219,6 +226,7 @@ class _Process:
             start_new_session=True,  # Ctrl-C goes to the engine alone, which then stops its workers in order
         )
         self._handle: LocalHandle | None = None
+        self._imported: set[str] = set()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._lock = threading.Lock()
         self._dead = threading.Event()  # the leader has ended; its last words may still be unread
@@ -245,6 +253,13 @@ class _Process:
             self._handle = handle
         self.say(str(job))
         return handle
+
+    def import_(self, packages: Sequence[str]) -> None:
+        """Have the worker import distributions before its next job, each once."""
+        new = [name for name in packages if name not in self._imported]
+        if new:
+            self._imported.update(new)
+            self.say(IMPORT_PREFIX + " ".join(new))
 
     def say(self, line: str) -> None:
         """Send a line; that a worker has just died is noticed by its watcher."""

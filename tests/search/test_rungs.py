@@ -110,6 +110,23 @@ def test_a_wave_of_sixteen_ends_with_two() -> None:
     assert left == set(sorted(range(16), key=values.__getitem__)[:2])
 
 
+def test_a_later_wave_must_also_stand_against_those_before() -> None:
+    before = [ended(number, {0.125: value}) for number, value in ((10, 1.0), (11, 2.0))]
+    # Of 6 values the best three count: 0.5, 1.0 and 1.5.
+    assert rungs().survivors(0, wave([0.5, 1.5, 4.0, 5.0]), before) == {0, 1}
+    # Of these, 1, 2 and 3; the second of the wave is its better half, and not that of all.
+    assert rungs().survivors(0, wave([3.0, 4.0, 5.0, 6.0]), before) == {0}
+    more = [*before, ended(12, {0.125: 3.0}), ended(13, {0.125: 4.0})]
+    assert rungs().survivors(0, wave([6.0, 7.0, 8.0, 9.0]), more) == set()
+
+
+def test_finalists_of_earlier_waves_count() -> None:
+    pruned = [ended(number, {0.125: value}, "pruned") for number, value in ((10, 1.0), (11, 2.0))]
+    poor = wave([6.0, 7.0, 8.0, 9.0])
+    assert rungs().survivors(0, poor, pruned) == {0, 1}
+    assert rungs().survivors(0, poor, [ended(12, {0.125: 0.5}), *pruned]) == {0}
+
+
 def test_a_factor_of_three() -> None:
     config = {"reduction_factor": 3, "min_finalists": 1}
     assert rungs(pruner_config=config).survivors(0, wave([7, 6, 5, 4, 3, 2, 1], at=1 / 27), []) == {4, 5, 6}

@@ -98,6 +98,9 @@ def test_wave_sizes():
         **dict.fromkeys(("tpe", "gp", "cmaes", "nsga2", "nsga3"), 8),
     }
     assert wave_size(SearchStrategy(wave_size=3)) == 3
+    # Of a sampler that learns nothing: even parts of what is wanted.
+    even = {number: wave_size(SearchStrategy(sampler="random", max_samples=number)) for number in (1, 20, 32, 33, 100)}
+    assert even == {1: 1, 20: 20, 32: 32, 33: 17, 100: 25}
 
 
 def test_others_hear_optuna_as_before():

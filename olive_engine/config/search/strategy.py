@@ -82,8 +82,8 @@ class SearchStrategy(Options):
     wave_size: int | None = Field(
         default=None,
         gt=0,
-        description="Trials that are proposed, and pruned, together; none: 16, or 8 where the sampler learns from "
-        "trials that have ended. The same trials come whatever the number of workers.",
+        description="Trials that are proposed, and pruned, together; none: 8 where the sampler learns from trials that "
+        "have ended, else max_samples in even parts of up to 32. The same trials come whatever the number of workers.",
     )
     objectives: Literal["priority", "pareto"] = Field(
         default="priority",
