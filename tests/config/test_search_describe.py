@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from olive_engine.config.search.describe import combinations, describe_pruning, describe_search, not_yet
+from olive_engine.config.search.describe import combinations, describe_pruning, describe_search
 from olive_engine.config.search.strategy import SearchStrategy
 from olive_engine.config.search.values import Case, Choice, Conditional, FloatRange, IntRange, SearchValue
 
@@ -122,16 +122,3 @@ def test_what_cannot_be_counted() -> None:
     case = Conditional(cases=(Case(when={"t.n": (1,)}, search=RANK),))
     assert combinations({"t.n": wide, "t.m": case}) is None
     assert combinations({}, {str(slot): ["A", "B"] for slot in range(20)}) is None
-
-
-def test_why_a_search_does_not_run_yet() -> None:
-    space = {f"t.{name}": RANK for name in "abcde"}
-    problem = not_yet(SearchStrategy(), space)
-    assert problem is not None
-    assert str(problem) == (
-        "search_strategy: searching (t.a, t.b, t.c and 2 more) is not available yet; the workflow can be validated and "
-        "planned; to run it, give each option one value and each slot one pass"
-    )
-    assert not_yet(SearchStrategy(), {}) is None
-    assert not_yet(None, {}, {"slot": ["A", "B"]}) is None
-    assert not_yet(SearchStrategy(), {}, {"slot": ["A", "B"]}) is not None

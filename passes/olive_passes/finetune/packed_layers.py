@@ -6,7 +6,7 @@ The tokens of a training lie together. The frozen layer is computed for all at o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -58,12 +58,19 @@ class Span:
     block: tuple[int, int, int] | None
     """For padded rows: their number, their length here, and their length if the training were alone."""
 
+    def adapter_mask(self, width: int, p: float) -> torch.Tensor:
+        """The dropout that these tokens get before an adapter, ``(tokens, width)``."""
+        return self._mask(self.stream.adapter_mask, width, p)
+
     def mask(self, width: int, p: float) -> torch.Tensor:
-        """The dropout that these tokens get, ``(tokens, width)``."""
+        """The dropout that these tokens get in the model itself, ``(tokens, width)``."""
+        return self._mask(self.stream.mask, width, p)
+
+    def _mask(self, draw: Callable[[Sequence[int], float], torch.Tensor], width: int, p: float) -> torch.Tensor:
         if self.block is None:
-            return self.stream.mask((self.end - self.begin, width), p)
+            return draw((self.end - self.begin, width), p)
         rows, here, alone = self.block
-        drawn = self.stream.mask((rows, alone, width), p)
+        drawn = draw((rows, alone, width), p)
         return functional.pad(drawn, (0, 0, 0, here - alone), value=1.0).view(-1, width)
 
 
@@ -179,7 +186,7 @@ class PackedLayer(nn.Module):
             adapter = self.adapters[span.slot]
             own = flat[span.begin : span.end].to(adapter.a.dtype)
             if self.training and adapter.dropout:
-                own = own * span.mask(own.shape[-1], adapter.dropout)
+                own = own * span.adapter_mask(own.shape[-1], adapter.dropout)
             parts.append(functional.linear(functional.linear(own, adapter.a), adapter.b) * adapter.scale)
         added = torch.cat(parts).view(result.shape)
         if self.quantized and not torch.is_autocast_enabled(x.device.type):
@@ -215,7 +222,7 @@ class _Packed(torch.autograd.Function):
             adapter = layer.adapters[span.slot]
             own, mask = flat[span.begin : span.end], None
             if layer.training and adapter.dropout:
-                mask = span.mask(flat.shape[-1], adapter.dropout)
+                mask = span.adapter_mask(flat.shape[-1], adapter.dropout)
                 own = own * mask
             inner = own @ adapter.a.t()
             out[span.begin : span.end].addmm_(inner, adapter.b.t(), alpha=adapter.scale)

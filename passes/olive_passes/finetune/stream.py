@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch.nn import functional
 
+from olive_passes.finetune import dropout
+
 
 class Stream:
     """A generator that gives what the device's own gives after `torch.manual_seed`."""
@@ -22,8 +24,14 @@ class Stream:
         """Begin anew."""
         self._own.manual_seed(seed)
 
+    def adapter_mask(self, shape: Sequence[int], p: float) -> torch.Tensor:
+        """What an adapter's dropout with probability `p` multiplies a float32 tensor of this shape by."""
+        if self._device.type == "cpu":
+            return dropout.mask(shape, p, self._own)
+        return self.mask(shape, p)
+
     def mask(self, shape: Sequence[int], p: float) -> torch.Tensor:
-        """What dropout with probability `p` multiplies a float32 tensor of this shape by."""
+        """What the model's own dropout with probability `p` multiplies a float32 tensor of this shape by."""
         if self._device.type == "cpu":
             return torch.empty(*shape).bernoulli_(1 - p, generator=self._own).div_(1 - p)
         with self.as_default():  # a GPU's dropout draws in an order of its own, and only from the default generator

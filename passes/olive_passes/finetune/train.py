@@ -18,6 +18,7 @@ from olive_passes.finetune import lean, trainer
 from olive_passes.finetune.adapter import attach, save_adapter
 from olive_passes.finetune.base import resident_base, structural_copy
 from olive_passes.finetune.cores import base_dtype, core_of, mixed_precision, quantization_of
+from olive_passes.finetune.dropout import use_adapter_dropout
 from olive_passes.finetune.objections import WITHOUT_FLOAT16
 from olive_passes.finetune.options import LoRAConfig
 from olive_passes.finetune.packable import whole_because
@@ -68,6 +69,8 @@ def begin(base: PreTrainedModel, config: LoRAConfig, data: TrainingData, context
     mixed = mixed_precision(config)
     autocast = getattr(torch, mixed) if mixed else None
     adapted = attach(structural_copy(base, own_biases=config.bias != "none"), config, data.seed)
+    if context.device.kind == "cpu":
+        use_adapter_dropout(adapted)
     return Training(adapted, data.rows, data.eval_rows, config.training_args, autocast, data.seed, context)
 
 
