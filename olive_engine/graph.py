@@ -116,6 +116,18 @@ def sources(workflow: Workflow) -> dict[str, tuple[str, ...]]:
     return inputs
 
 
+def touched(workflow: Workflow) -> set[str]:
+    """The searched passes and those after them; all passes where nothing is searched. Not for passes in a circle."""
+    found = workflow.searched
+    if not found:
+        return set(workflow.passes)
+    inputs = sources(workflow)
+    for name in TopologicalSorter(inputs).static_order():
+        if found.intersection(inputs.get(name, ())):
+            found.add(name)
+    return found
+
+
 # --- checks -------------------------------------------------------------------------------------------------------
 
 

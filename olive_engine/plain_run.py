@@ -29,7 +29,14 @@ REPLANS = 3
 
 
 def run_plain(
-    workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter, said: tuple[Problem, ...] = ()
+    workflow: Workflow,
+    store: Store,
+    systems: Mapping[str, System],
+    listener: Reporter,
+    said: tuple[Problem, ...] = (),
+    *,
+    since: float | None = None,
+    done: int = 0,
 ) -> RunResult:
     """Reuse what the cache has, compute the rest, write models and report to `output_dir`.
 
@@ -39,6 +46,8 @@ def run_plain(
         systems: by name.
         listener: hears every event.
         said: what speaks against the workflow whatever the machine; told with what speaks against it here.
+        since: when the run began, by `time.perf_counter`; none: now.
+        done: steps that were computed for it before.
 
     Raises:
         InvalidWorkflow: the systems cannot do what is asked of them.
@@ -46,7 +55,7 @@ def run_plain(
         SystemUnavailable: a system cannot run its steps, or the results cannot be written.
         Interrupted: Ctrl-C; finished steps are in the cache.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if since is None else since
     current, outcome, written = _carry_out(workflow, store, systems, listener, said)
     result = _result(workflow, current, outcome, written, time.perf_counter() - started)
     try:
@@ -56,7 +65,7 @@ def run_plain(
             raise SystemUnavailable(f"the report could not be written: {error}") from error
     listener.on_event(
         events.RunFinished(
-            executed=len(outcome.executed),
+            executed=done + len(outcome.executed),
             reused=len(outcome.records) - len(outcome.executed),
             failed=len(outcome.failures),
             seconds=result.seconds,

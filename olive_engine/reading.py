@@ -75,7 +75,8 @@ def _judged(draft: Draft) -> Draft:
     except InvalidWorkflow as error:
         found += error.problems
     judgement = judge(draft.workflow, rows)
-    workflow, notices = _with_something_to_judge_by(draft.workflow)
+    # Where the graph is wrong it cannot be told what a search has an effect on.
+    workflow, notices = (draft.workflow, ()) if found else _with_something_to_judge_by(draft.workflow)
     draft = replace(draft, workflow=workflow)
     return draft.adding((*found, *judgement.problems), (*judgement.notices, *notices))
 
@@ -84,10 +85,12 @@ def _with_something_to_judge_by(workflow: Workflow) -> tuple[Workflow, tuple[Pro
     """A search of which nothing says what trials are judged by, with a last pass that measures its own result."""
     searches = workflow.search_strategy is not None and (workflow.search_space or workflow.alternatives)
     entries = [entry for slot in workflow.passes.values() for entry in slot]
-    judged = workflow.evaluator is not None or any(entry.evaluator for entry in entries)
-    if not searches or judged or any(_yardstick(entry) for entry in entries):
+    if not searches or workflow.evaluator is not None or any(entry.evaluator for entry in entries):
         return workflow, ()
-    for slot in reversed(workflow.passes):
+    on_the_way = [slot for slot in workflow.passes if slot in graph.touched(workflow)]
+    if any(_yardstick(entry) for slot in on_the_way for entry in workflow.passes[slot]):
+        return workflow, ()
+    for slot in reversed(on_the_way):
         now = tuple(_measured(entry) for entry in workflow.passes[slot])
         if all(_yardstick(entry) for entry in now):
             passes = {**workflow.passes, slot: now}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -27,7 +28,6 @@ from olive_engine.search.retraining import retrain_command, retraining
 from olive_engine.search.searching import Searched, Stage, chosen, search, seed_of
 from olive_engine.search.stages import strategy_of
 from olive_engine.search.summary import Retrain, SweepSummary
-from olive_engine.search.trials import Trial
 from olive_engine.store import Store
 from olive_engine.writing import save_workflow
 
@@ -48,9 +48,10 @@ def run_sweep(
         PassFailed: no trial was completed, or a step of a best one failed.
         Interrupted: Ctrl-C, or somebody asked the search to stop.
     """
+    started, counter = time.perf_counter(), _Counter(listener)
     for doubt in dict.fromkeys([*said, *_preflight(workflow, store, systems)]):
         listener.on_event(events.Warned(str(doubt)))
-    searched = search(workflow, Ground(store, systems, listener))
+    searched = search(workflow, Ground(store, systems, counter))
     last = searched.last
     summary = summary_of(workflow, last)
     if summary.warning:
@@ -58,13 +59,21 @@ def run_sweep(
     if not last.swept.best:
         outputs.write_run(workflow, {"status": "failed", "cause": "no trial was completed"})
         _write_reports(workflow, summary, listener)
-        causes = [Failure(f"trial {trial.number}", trial.cause) for trial in last.swept.trials if trial.cause]
-        raise PassFailed(tuple(causes[-1:]) or (Failure("search", f"no trial was completed ({last.swept.why})"),))
+        raise PassFailed((_why_none(last),))
     files = _write_retraining(workflow, searched)
     retrain = {number: Retrain(retrain_command(file), str(file)) for number, file in files.items()}
     report = _write_reports(workflow, replace(summary, retrain=retrain), listener)
     results = {
-        trial.number: _finish(workflow, searched, trial, files[trial.number].parent, store, systems, listener)
+        trial.number: run_plain(
+            applied(workflow, chosen(searched.stages, trial.assignment)).model_copy(
+                update={"output_dir": str(files[trial.number].parent)}
+            ),
+            store,
+            systems,
+            listener,
+            since=started,
+            done=counter.computed,
+        )
         for trial in last.swept.best
     }
     swept = last.swept
@@ -82,6 +91,19 @@ def run_sweep(
     if len(results) > 1:
         outputs.write_run(workflow, _overview(sweep, summary))
     return replace(next(iter(results.values())), sweep=sweep)
+
+
+class _Counter(Reporter):
+    """Passes events on, and counts the steps that were computed."""
+
+    def __init__(self, listener: Reporter) -> None:
+        self.computed = 0
+        self._listener = listener
+
+    def on_event(self, event: events.RunEvent) -> None:
+        """Count it, if it is one of these."""
+        self.computed += isinstance(event, events.StepFinished) and not event.reused
+        self._listener.on_event(event)
 
 
 def _preflight(workflow: Workflow, store: Store, systems: Mapping[str, System]) -> list[Problem]:
@@ -110,18 +132,14 @@ def _write_retraining(workflow: Workflow, searched: Searched) -> dict[int, Path]
     return files
 
 
-def _finish(
-    workflow: Workflow,
-    searched: Searched,
-    trial: Trial,
-    folder: Path,
-    store: Store,
-    systems: Mapping[str, System],
-    listener: Reporter,
-) -> RunResult:
-    """Bring a trial's model to its end, into `folder`."""
-    own = applied(workflow, chosen(searched.stages, trial.assignment))
-    return run_plain(own.model_copy(update={"output_dir": str(folder)}), store, systems, listener)
+def _why_none(stage: Stage) -> Failure:
+    """Why a search has no model."""
+    failed = [trial for trial in stage.swept.trials if trial.state == "failed"]
+    if not failed:
+        return Failure("search", f"no trial was completed ({stage.swept.why})")
+    again = "" if all(trial.hopeless for trial in failed) else "; the same command tries them again"
+    what = f"all {len(failed)} trials failed" if len(failed) > 1 else "the only trial failed"
+    return Failure("search", f"{what}, the last one: {failed[-1].cause}{again}")
 
 
 def _clear(workflow: Workflow, folders: Iterable[str]) -> None:

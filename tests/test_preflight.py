@@ -375,7 +375,8 @@ def memory(monkeypatch):
 def test_memory_above_the_machines_is_an_error_and_above_what_is_free_a_warning(project, memory):
     def found(*steps):
         passes = {
-            f"tune{index}": {"type": "ToyTrain", "input": "input_model", "steps": n} for index, n in enumerate(steps)
+            f"tune{index}": {"type": "ToyTrain", "input": "input_model", "steps": n, "rank": 1}
+            for index, n in enumerate(steps)
         }
         return problems(workflow(project, passes))
 

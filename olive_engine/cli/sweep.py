@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +60,8 @@ def status(choice: Choice, *, stage: str | None) -> None:
         click.echo(f"  {sweep_report.stages_words(search.slots, [each.stage for each in search.studies])}")
     sweep_report.show_trials(found.stage, at_work=runs > 0)
     if swept.best:
-        click.echo(f"best: {sweep_report.best_words(found.stage)}; `{program} sweep best {words}` shows it")
+        shows = f"{program} sweep best {words}{_stage_words(found)}"
+        click.echo(f"best: {sweep_report.best_words(found.stage)}; `{shows}` shows it")
     click.echo(sweep_report.now_words(found.stage, runs, program, words))
     click.echo(f"study {swept.study}: `optuna-dashboard {place}` shows it")
 
@@ -148,7 +150,8 @@ def best(choice: Choice, *, stage: str | None, number: int | None, file: str | N
         save_workflow(retraining(search.workflow, search.assignment(found, trials[0]), folder), Path(file))
         commands = [retrain_command(Path(file))]
     else:
-        again = f"{session().program} sweep best {words_of(choice)} --trial {trials[0].number} --write retrain.yaml"
+        which = f"{words_of(choice)}{_stage_words(found)} --trial {trials[0].number}"
+        again = f"{session().program} sweep best {which} --write retrain.yaml"
         commands = [again, retrain_command(Path("retrain.yaml"))]
     objectives, _ = sweep_report.described(found.stage, trials[0])
     if session().json:
@@ -182,6 +185,11 @@ def _chosen(found: Found, number: int | None) -> tuple[Trial, ...]:
     if not trials:
         raise WorkflowError(f"there is no trial {number}; they go from 0 to {swept.trials[-1].number}")
     return trials
+
+
+def _stage_words(found: Found) -> str:
+    """The option that names this study, also once a later pass is searched; empty: there is only one."""
+    return f" --stage {shlex.quote(found.stage.slot)}" if found.stage.slot else ""
 
 
 def _about(found: Found) -> dict[str, object]:

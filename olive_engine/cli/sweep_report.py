@@ -23,7 +23,7 @@ from olive_engine.reporting.tables import show, width_of
 from olive_engine.reporting.trials import Scheme, TrialRow, numbers
 from olive_engine.search.assignment import shown
 from olive_engine.search.retraining import retrain_command
-from olive_engine.search.stages import searched_slots, strategy_of
+from olive_engine.search.stages import strategy_of
 from olive_engine.search.summary import retries
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def show_result(workflow: Workflow, sweep: SweepResult, program: str, words: str
 
 
 def heading(stage: Stage, *, at_work: bool) -> str:
-    """``8 of 16 trials: 2 complete, 5 pruned, 1 running``."""
+    """``8 of 16 trials: 2 complete, 5 pruned, 1 running``; ``12 trials (6 asked for)``."""
     trials = stage.swept.trials
     limits = (
         strategy_of(stage.workflow).max_samples,
@@ -86,9 +86,10 @@ def heading(stage: Stage, *, at_work: bool) -> str:
     proposed = len({trial.index for trial in trials})
     parts += [f"{len(trials) - proposed:,} tried again"] if len(trials) > proposed else []
     known = phrases.count(proposed, "trial")
-    if wanted is not None:
+    if wanted is not None and proposed <= wanted:
         known = f"{proposed:,} of {phrases.count(wanted, 'trial')}"
     of = f" of {stage.slot}" if stage.slot else ""
+    of += f" ({wanted:,} asked for)" if wanted is not None and proposed > wanted else ""
     return f"{known}{of}" + (f": {', '.join(parts)}" if parts else "")
 
 
@@ -126,7 +127,7 @@ def further_words(strategy: SearchStrategy, trials: Sequence[Trial], command: st
         return ""
     if strategy.max_samples is None or len(last) < strategy.max_samples:
         return f"`{command}` goes on with it"
-    return f"`{command} --set search_strategy.max_samples={2 * strategy.max_samples}` adds trials"
+    return f"`{command} --set search_strategy.max_samples={2 * len(last)}` adds trials"
 
 
 def now_words(stage: Stage, runs: int, program: str, words: str) -> str:
@@ -231,7 +232,7 @@ def near(path: PurePath) -> str:
 
 def _all_tried(workflow: Workflow, trials: Sequence[Trial]) -> bool:
     """Whether every combination has been tried, of a search of all passes together or of one."""
-    if strategy_of(workflow).execution_order != "joint" and len(searched_slots(workflow)) > 1:
+    if strategy_of(workflow).execution_order != "joint" and len(workflow.searched) > 1:
         return False
     there = combinations(workflow.search_space, workflow.alternatives)
     return there is not None and len({trial.index for trial in trials}) >= there

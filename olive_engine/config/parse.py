@@ -257,6 +257,11 @@ def _metric(raw: JsonValue, path: ConfigPath, findings: Findings) -> MetricEntry
     valid = list(MetricEntry.model_fields)
     own: Mapped = {}
     for key, value in raw.items():
+        if key not in valid and key in SubMetric.model_fields and value is not None and "sub_type" not in raw:
+            findings.add(
+                (*path, key), f"`{key}` belongs to one of the metric's values", _of_value(key, raw), at_key=True
+            )
+            continue
         name = key if key in valid else findings.unknown_key((*path, key), valid)
         if name is not None:
             own[name] = value
@@ -274,6 +279,14 @@ def _metric(raw: JsonValue, path: ConfigPath, findings: Findings) -> MetricEntry
         report(error, {key: value for key, value in rest.items() if key != "type"}, path, findings)
         return None
     return entry if cls is not None and findings.count == before else None
+
+
+def _of_value(key: str, raw: Mapped) -> str:
+    """The line to write for what is said of a metric, and belongs to one of its values."""
+    cls, value = registry.find_metric(str(raw.get("type"))), raw[key]
+    name = next(iter(cls.sub_types), "…") if cls is not None else "…"
+    told = str(value).lower() if isinstance(value, bool | int) else "…"
+    return f"write `sub_types: [{{name: {name}, {key}: {told}}}]`"
 
 
 def _sub_types(

@@ -243,6 +243,19 @@ class Workflow(Options):
         """The slots among whose passes a search chooses, with the types of these."""
         return {name: [entry.type for entry in slot] for name, slot in self.passes.items() if len(slot) > 1}
 
+    @property
+    def searched(self) -> set[str]:
+        """The slots whose pass a search chooses, or of whose options it searches some."""
+        return {*self.alternatives, *map(self.slot_of, self.search_space)}
+
+    def slot_of(self, option: str) -> str:
+        """The slot whose pass has a searched option."""
+        return next(
+            slot
+            for slot, entries in self.passes.items()
+            if option.startswith(f"{slot}." if len(entries) == 1 else f"{slot}[")
+        )
+
     def data_config(self, name: str) -> DataConfig:
         """The data config of that name.
 

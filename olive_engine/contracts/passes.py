@@ -173,7 +173,10 @@ class Pass(ABC, Generic[C, I, O]):
         raise NotImplementedError(f"{self.type} does not run in segments")
 
     def run_pack(self, model: I, items: Sequence[PackItem[C]]) -> Sequence[O | TrialState | Exception]:
-        """Run several items that differ only in `Packable` options together; an item's failure is its exception."""
+        """Run several items that differ only in `Packable` options together; an item's failure is its exception.
+
+        Where they turn out not to go together, raise: they are then run one by one.
+        """
         raise NotImplementedError(f"{self.type} does not run packs")
 
     @classmethod

@@ -29,13 +29,17 @@ def sweep_details(began: SweepBegan) -> list[str]:
         return told
     rungs = [percent(rung) for rung in began.rungs[:-1]]
     at = f" at {', '.join(rungs)} of their training" if rungs else ""
-    return [f"trials are judged by {measure_name(began.yardstick[0])}{at}", *told]
+    judged = measure_name(began.yardstick[0])
+    others = [measure_name(name) for name, _ in began.objectives if measure_name(name) != judged]
+    end = [f"those that come to their end are compared by {', '.join(others)}"] if rungs and others else []
+    return [f"trials are judged by {judged}{at}", *end, *told]
 
 
 def rung_line(sweep: Sweep, event: RungBegan) -> str:
-    """``rung 25 %: 8 trials (0, 3-5, 9-12), best so far trial 4``."""
+    """``rung 25 %: 8 trials (0, 3-5, 9-12), lowest eval_loss at 12 %: trial 4``."""
     line = f"rung {percent(event.until)}: {phrases.count(len(event.steps), 'trial')} ({numbers(event.steps)})"
-    return line if sweep.best is None else f"{line}, best so far trial {sweep.best}"
+    leading = _leading(sweep)
+    return f"{line}, {leading}" if leading else line
 
 
 def trial_line(sweep: Sweep, event: TrialEnded) -> str:
@@ -87,6 +91,20 @@ def sweep_summary(began: SweepBegan, rows: Mapping[int, TrialRow], ended: SweepE
     if ended.why and sum(counts.values()) != began.wanted:
         line += f" ({ended.why})"
     return f"{line}; {_best(began, rows, ended.best)}"
+
+
+def _leading(sweep: Sweep) -> str:
+    """Which trial is ahead, and by what: of complete ones by the first objective, else by the yardstick at a rung."""
+    row = None if sweep.best is None else sweep.rows[sweep.best]
+    if row is None:
+        return ""
+    if row.values:
+        (name, higher), when = sweep.began.objectives[0], "so far"
+    elif sweep.began.yardstick is not None:
+        (name, higher), when = sweep.began.yardstick, f"at {percent(max(row.curve))}"
+    else:
+        return ""
+    return f"{'highest' if higher else 'lowest'} {measure_name(name)} {when}: trial {row.trial}"
 
 
 def _ended(sweep: Sweep) -> str:

@@ -52,19 +52,10 @@ def settled(workflow: Workflow, assignment: Assignment, slots: Collection[str]) 
     """
     chosen = applied(workflow, assignment).passes
     passes = {slot: chosen[slot] if slot in slots else entries for slot, entries in workflow.passes.items()}
-    done = {name for name in workflow.search_space if slot_of(workflow, name) in slots}
+    done = {name for name in workflow.search_space if workflow.slot_of(name) in slots}
     left = {name: _left(value, assignment, done) for name, value in workflow.search_space.items() if name not in done}
     space = {name: value for name, value in left.items() if value is not None}
     return workflow.model_copy(update={"passes": passes, "search_space": space})
-
-
-def slot_of(workflow: Workflow, name: str) -> str:
-    """The slot whose pass has a searched option."""
-    return next(
-        slot
-        for slot, entries in workflow.passes.items()
-        if name.startswith(f"{slot}." if len(entries) == 1 else f"{slot}[")
-    )
 
 
 def shown(workflow: Workflow, assignment: Assignment) -> dict[str, JsonValue]:

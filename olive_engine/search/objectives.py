@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
 from typing import Literal
 
 from olive_engine.config.workflow import INPUT_MODEL, Goal, MetricEntry, PassEntry, SubMetric, Workflow
 from olive_engine.contracts import Yardstick
 from olive_engine.errors import InvalidWorkflow, Problem
 from olive_engine.evaluation.goals import GoalResult, judge
-from olive_engine.graph import sources
+from olive_engine.graph import sources, touched
 from olive_engine.registry import find_metric, find_pass
-from olive_engine.search.stages import searched_slots
 
 StepMetrics = Mapping[str, Mapping[str, float]]
 """Step -> its metrics: ``{"merge:accuracy": {"accuracy_score": 0.9}, "tune": {"eval_loss": 0.7}}``."""
@@ -174,26 +172,14 @@ def _own_yardstick(workflow: Workflow) -> Objective | None:
 
     Where something is searched, only of a pass on which that has an effect: for others all trials would be equal.
     """
-    touched = _touched(workflow)
+    on_the_way = touched(workflow)
     for name, entries in reversed(workflow.passes.items()):
-        if name not in touched:
+        if name not in on_the_way:
             continue
         first, *others = map(_yardstick, entries)
         if first is not None and all(other == first for other in others):
             return Objective(first.metric, name, first.metric, first.higher_is_better)
     return None
-
-
-def _touched(workflow: Workflow) -> set[str]:
-    """The searched passes and those after them; all, where nothing is searched."""
-    touched = searched_slots(workflow)
-    if not touched:
-        return set(workflow.passes)
-    inputs = sources(workflow)
-    for name in TopologicalSorter(inputs).static_order():
-        if touched.intersection(inputs.get(name, ())):
-            touched.add(name)
-    return touched
 
 
 def _yardstick(entry: PassEntry) -> Yardstick | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from olive_engine import graph
-from olive_engine.config.search.describe import describe_search
+from olive_engine.config.search.describe import NOT_JUDGED, describe_search
 from olive_engine.config.search.values import Candidate, Choice, Conditional, SearchValue
 from olive_engine.config.workflow import PassEntry, Workflow
 from olive_engine.contracts import AnyPass, Known
@@ -14,7 +14,7 @@ from olive_engine.judging import checkpoint_for
 from olive_engine.options import Packable, marked
 from olive_engine.registry import find_pass
 from olive_engine.reporting.sweep_columns import measure_name, short_names
-from olive_engine.search.assignment import applied, settled, slot_of
+from olive_engine.search.assignment import applied, settled
 from olive_engine.search.carrying import Training, targets_of, training_of
 from olive_engine.search.merging import towards
 from olive_engine.search.objectives import Objective, Objectives, objectives_of
@@ -31,7 +31,9 @@ def describe_sweep(workflow: Workflow) -> list[str]:
     Raises:
         InvalidWorkflow: there is nothing to judge trials by.
     """
-    trainings: list[Training | None] = []
+    strategy = strategy_of(workflow)
+    yardsticks: list[str] = []
+    untouched: list[str] = []
     own: list[str] = []
     earlier: list[str] = []
     for whole, slot in parts(workflow):
@@ -39,12 +41,21 @@ def describe_sweep(workflow: Workflow) -> list[str]:
         earlier.append(slot)
         objectives = objectives_of(part)
         training = training_of(part, targets_of(objectives))
-        trainings.append(training)
+        touched = training is not None and bool(_searched_before(part, training.step))
+        if training is not None:
+            (yardsticks if touched else untouched).append(training.yardstick.metric if touched else training.step)
         heading, indent = (f"  {slot}: ", "    ") if slot else ("  ", "  ")
         own.append(f"{heading}{_compared(objectives)}")
-        own += [f"{indent}{line}" for line in _trained(part, objectives, training)]
-    judged = any(training is not None for training in trainings)
-    first, *rest = describe_search(strategy_of(workflow), workflow.search_space, workflow.alternatives, judged=judged)
+        own += [f"{indent}{line}" for line in _trained(part, objectives, training if touched else None)]
+        if training is not None and touched and strategy.judged_at and strategy.pruner != "none":
+            own += [f"{indent}{line}" for line in _foretold(objectives, training)]
+    first, *rest = describe_search(
+        strategy,
+        workflow.search_space,
+        workflow.alternatives,
+        judged_by=_listing(list(dict.fromkeys(yardsticks))) if yardsticks else "",
+        unjudged=f"{_listing(untouched)} is trained once, for all trials" if untouched else NOT_JUDGED,
+    )
     return [first, *own, *rest]
 
 
@@ -62,6 +73,14 @@ def _compared(objectives: Objectives) -> str:
 def _objective(part: Objective) -> str:
     way = "higher" if part.higher_is_better else "lower"
     return f"{measure_name(part.name)} of {part.step.partition(':')[0]} ({way} is better)"
+
+
+def _foretold(objectives: Objectives, training: Training) -> Iterator[str]:
+    """Where what is measured on the way is not what counts at the end."""
+    judged = training.step, training.yardstick.metric
+    others = [measure_name(part.name) for part in objectives.parts if (part.step, part.metric) != judged]
+    if others:
+        yield f"only trials that {training.yardstick.metric} lets through are measured by {_listing(others)}"
 
 
 # --- trainings ----------------------------------------------------------------------------------------------------
@@ -87,9 +106,7 @@ def _trained(workflow: Workflow, objectives: Objectives, training: Training | No
 
 def _how(workflow: Workflow, name: str, entry: PassEntry, cls: type[AnyPass], *, judged: bool) -> str:
     """``is trained in stretches, trials with the same target_modules together in packs``."""
-    early = {name, *before(workflow, name)}
-    searched = [option for option in workflow.search_space if slot_of(workflow, option) in early]
-    searched += [slot for slot in workflow.alternatives if slot in early]
+    searched = _searched_before(workflow, name)
     whole, alone = cls.whole_because(entry.options), _alone(workflow, name, entry, cls)
     if not searched:
         return "is trained once, for all trials"
@@ -105,6 +122,13 @@ def _how(workflow: Workflow, name: str, entry: PassEntry, cls: type[AnyPass], *,
     short = _short_names(workflow)
     those = f"trials with the same {_listing([short[each] for each in same])}" if same else "several trials"
     return f"is trained {how}, {those} together in packs"
+
+
+def _searched_before(workflow: Workflow, name: str) -> list[str]:
+    """The searched options and slots that have an effect on what a pass makes."""
+    early = {name, *before(workflow, name)}
+    searched = [option for option in workflow.search_space if workflow.slot_of(option) in early]
+    return searched + [slot for slot in workflow.alternatives if slot in early]
 
 
 def _exceptions(workflow: Workflow, name: str, index: int, cls: type[AnyPass]) -> Iterator[str]:

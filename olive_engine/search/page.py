@@ -36,7 +36,7 @@ def head(sweep: SweepSummary) -> str:
         *_best_tiles(sweep),
         (phrases.count(len(states), "trial"), ", ".join(counts) or (f"all {states[0]}" if states else "none yet")),
         *_saved_tile(sweep),
-        (phrases.duration(sweep.seconds), "in all runs together"),
+        (phrases.duration(sum(trial.seconds for trial in sweep.trials)), "of work on the trials, workers added up"),
     ]
     shown = "".join(f'<div class="tile"><b>{_e(value)}</b><span>{_e(what)}</span></div>' for value, what in tiles)
     about = [f"study {sweep.study}", f"sampler {sweep.sampler}" if sweep.sampler else ""]

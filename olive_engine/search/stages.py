@@ -8,7 +8,6 @@ from graphlib import TopologicalSorter
 from olive_engine import graph
 from olive_engine.config.search.strategy import SearchStrategy
 from olive_engine.config.workflow import Workflow
-from olive_engine.search.assignment import slot_of
 
 
 def strategy_of(workflow: Workflow) -> SearchStrategy:
@@ -23,20 +22,15 @@ def parts(workflow: Workflow) -> Iterator[tuple[Workflow, str]]:
     if strategy_of(workflow).execution_order == "joint":
         yield workflow, ""
         return
-    searched = searched_slots(workflow)
+    searched = workflow.searched
     inputs = graph.sources(workflow)
     for slot in TopologicalSorter(inputs).static_order():
         if slot not in searched:
             continue
         wanted = {slot, *before(workflow, slot)}
         passes = {name: entries for name, entries in workflow.passes.items() if name in wanted}
-        space = {name: value for name, value in workflow.search_space.items() if slot_of(workflow, name) in wanted}
+        space = {name: value for name, value in workflow.search_space.items() if workflow.slot_of(name) in wanted}
         yield workflow.model_copy(update={"passes": passes, "search_space": space}), slot
-
-
-def searched_slots(workflow: Workflow) -> set[str]:
-    """The passes that are chosen among alternatives, or of which options are searched."""
-    return {*workflow.alternatives, *(slot_of(workflow, name) for name in workflow.search_space)}
 
 
 def before(workflow: Workflow, slot: str) -> set[str]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Literal
 
 from olive_engine.config.search.values import Candidate, SearchValue
 from olive_engine.reporting import phrases
 from olive_engine.search.correlation import Agreement
 from olive_engine.search.trials import Trial
+
+SAME_BUDGET = 0.05
+"""By how much the tokens of whole trainings may differ that have one budget, for batches end where they end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,26 @@ def budgets(trials: Sequence[Trial]) -> Budgets:
     begun = [trial for trial in trials if trial.spent > 0]
     in_tokens = bool(begun) and all(trial.tokens > 0 for trial in begun)
     spent = {trial.number: float(trial.tokens) if in_tokens else trial.spent for trial in begun}
+    whole = _whole_budget([trial.tokens for trial in begun if trial.state == "complete"]) if in_tokens else None
     saved = {
         trial.number: spent[trial.number] * (1 - trial.spent) / trial.spent
+        if whole is None
+        else max(0.0, whole - spent[trial.number])
         for trial in begun
         if trial.state == "pruned" and trial.spent < 1
     }
     return Budgets(spent, saved, in_tokens)
+
+
+def _whole_budget(complete: Sequence[int]) -> float | None:
+    """The tokens of a whole training, where complete trials agree on them; none: each trial has a budget of its own.
+
+    A stretch ends with the step that passes its rung, so a fraction tells a pruned trial's budget less well.
+    """
+    if not complete:
+        return None
+    middle = median(complete)
+    return middle if all(abs(each - middle) <= SAME_BUDGET * middle for each in complete) else None
 
 
 def retries(trials: Sequence[Trial]) -> dict[int, int]:

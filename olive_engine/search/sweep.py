@@ -19,9 +19,10 @@ from olive_engine.search.proposals import Proposer
 from olive_engine.search.ranking import best_of
 from olive_engine.search.rungs import Rungs, Standing, rungs_of
 from olive_engine.search.samplers import Direction
+from olive_engine.search.stages import before
 from olive_engine.search.study import Study
 from olive_engine.search.trials import State, Trial
-from olive_engine.search.waves import Spent, Waves, worth_another_try
+from olive_engine.search.waves import Spent, Waves, last_attempts, worth_another_try
 
 EVERYTHING = "every combination has been tried"
 
@@ -94,9 +95,13 @@ class Sweep:
             seed,
             "maximize" if yardstick and yardstick.higher_is_better else "minimize",
         )
-        self._waves = Waves(strategy, study, proposer, spent or Spent())
+        self._spent = spent or Spent()
+        self._waves = Waves(strategy, study, proposer, self._spent)
         self._started = time.monotonic()
-        self._clock = time.time()
+        self._shares = self._training is not None and not workflow.searched <= {
+            self._training.step,
+            *before(workflow, self._training.step),
+        }
 
     def run(self) -> Swept:
         """Go on with the search until it is over.
@@ -110,15 +115,18 @@ class Sweep:
         self._tidy(trial for trial in earlier if trial.wave == earlier[-1].wave)
         for wave in self._waves.left():
             self._carry_out(wave)
-        if again := self._waves.again(worth_another_try(earlier)):
-            self._carry_out(again, again=True)
+        for wave in self._waves.again(worth_another_try(earlier)):
+            self._carry_out(wave, again=True)
         while not (why := self._waves.done() or self._waves.limited()):
             if wave := self._waves.next():
                 self._carry_out(wave)
             else:  # another run may have ended the last wave since we asked
                 why = self._waves.done() or EVERYTHING
                 break
-        return self._swept(why)
+        swept = self._swept(why)
+        if self._spent.trials:
+            self._tidy(swept.trials, is_over=swept.finished)
+        return swept
 
     # --- rungs ----------------------------------------------------------------------------------------------------
 
@@ -154,7 +162,7 @@ class Sweep:
     def _begin(self, wave: Sequence[Trial]) -> dict[int, Runner]:
         """Make a wave's trials ready, those too that have ended: whoever is left is judged against them."""
         runners: dict[int, Runner] = {}
-        for trial in wave:
+        for trial in last_attempts(wave):
             running = trial.state == "running"
             if running:
                 self._tell_begun(trial)
@@ -187,8 +195,8 @@ class Sweep:
             if trial.state != "running" and fraction in trial.curve
         ]
         wave = min(trial.wave for trial in now.values())
-        before = [trial for trial in self._study.trials() if trial.wave < wave]
-        kept = self._rungs.survivors(rung, standings, before)
+        earlier = [trial for trial in last_attempts(self._study.trials()) if trial.wave < wave]
+        kept = self._rungs.survivors(rung, standings, earlier)
         for number, arrival in arrived.items():
             if number in kept:
                 continue
@@ -214,13 +222,18 @@ class Sweep:
             return  # that they fail once more, or that a single one fails, says nothing of the others
         raise PassFailed((Failure(f"trial {blameless[0].number}", blameless[0].cause),))
 
-    def _tidy(self, wave: Iterable[Trial]) -> None:
-        """Remove the states between the stretches of trials, which have ended; unless another run may need them."""
-        if self._ground.store.runs() > 1:
+    def _tidy(self, wave: Iterable[Trial], *, is_over: bool = False) -> None:
+        """Remove the states between the stretches of trials that have ended, unless somebody may need them.
+
+        That is another run, a further try of a failed trial, or, before the search is over, a later trial that has the
+        training in common.
+        """
+        if self._ground.store.runs() > 1 or (self._shares and not is_over):
             return
-        ended = {trial.number for trial in self._study.trials() if trial.state != "running"}
+        trials = self._study.trials()
+        kept = {trial.number for trial in (*worth_another_try(trials), *(t for t in trials if t.state == "running"))}
         for trial in wave:
-            ready = self._carrier.ready(trial) if trial.number in ended else None
+            ready = self._carrier.ready(trial) if trial.number not in kept else None
             if isinstance(ready, Runner):
                 self._carrier.forget(ready, self._rungs.fractions)
 
@@ -258,7 +271,7 @@ class Sweep:
     def _is_to_stop(self) -> bool:
         """Whether somebody has asked the search to stop since this run began."""
         asked = self._study.stop_requested_at()
-        return asked is not None and asked > self._clock
+        return asked is not None and asked > self._spent.clock
 
     # --- telling --------------------------------------------------------------------------------------------------
 

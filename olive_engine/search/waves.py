@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from olive_engine.config.search.strategy import SearchStrategy
@@ -21,6 +21,8 @@ class Spent:
     """Those that it has begun, or gone on with."""
     since: float = field(default_factory=time.monotonic)
     """When it began."""
+    clock: float = field(default_factory=time.time)
+    """The same in seconds since 1970."""
 
 
 class Waves:
@@ -38,23 +40,27 @@ class Waves:
             self._spent.trials += sum(trial.state == "running" for trial in members)
             yield members
 
-    def again(self, failed: Sequence[Trial]) -> list[Trial]:
-        """Trials that try failed ones again, as far as `max_iter` lets; without those that another run tries again."""
+    def again(self, failed: Sequence[Trial]) -> Iterator[list[Trial]]:
+        """The waves of failed trials with new ones that try them again, as far as `max_iter` lets.
+
+        A new one belongs to the wave of the one that it repeats: it is judged as that would have been. Those that
+        another run tries again are left to it.
+        """
         limit = self._strategy.max_iter
-        wanted = failed if limit is None else failed[: max(0, limit - self._spent.trials)]
-        if not wanted:
-            return []
-        numbers = {trial.number for trial in wanted}
+        numbers = {
+            trial.number for trial in (failed if limit is None else failed[: max(0, limit - self._spent.trials)])
+        }
+        if not numbers:
+            return
         with self._study.lock():
-            trials = self._study.trials()
-            wave = max(trial.wave for trial in trials) + 1
             new = [
-                self._study.add(self._proposer.again(trial), wave=wave, retry_of=trial.number)
-                for trial in worth_another_try(trials)
+                self._study.add(self._proposer.again(trial), wave=trial.wave, retry_of=trial.number)
+                for trial in worth_another_try(self._study.trials())
                 if trial.number in numbers
             ]
         self._spent.trials += len(new)
-        return new
+        for wave in sorted({trial.wave for trial in new}):
+            yield self._members(wave)
 
     def next(self) -> list[Trial]:
         """The next wave: one that another run has begun, else a new one; empty: every combination has been tried."""
@@ -94,8 +100,7 @@ class Waves:
         trials = self._study.trials()
         members = [trial for trial in trials if trial.wave == wave]
         newest = max(trial.wave for trial in trials) == wave
-        repeated = any(trial.index < other.index for trial in members for other in trials if other.wave < wave)
-        if newest and not repeated and all(trial.state == "running" for trial in members):
+        if newest and all(trial.state == "running" for trial in members):
             first = min(trial.index for trial in members)
             self._propose(trials, [index for index in self._indices(first) if index > members[-1].index], wave)
 
@@ -119,8 +124,13 @@ class Waves:
 
 def worth_another_try(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that failed for reasons that may be gone, each proposal by its last attempt."""
-    last = {trial.index: trial for trial in trials}
-    return [trial for trial in last.values() if trial.state == "failed" and not trial.hopeless]
+    return [trial for trial in last_attempts(trials) if trial.state == "failed" and not trial.hopeless]
+
+
+def last_attempts(trials: Iterable[Trial]) -> list[Trial]:
+    """Each proposal's last trial, in the order of the proposals."""
+    last = {trial.index: trial for trial in sorted(trials, key=lambda trial: trial.number)}
+    return [last[index] for index in sorted(last)]
 
 
 def _proposed(trials: Sequence[Trial]) -> int:

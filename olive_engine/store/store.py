@@ -173,9 +173,12 @@ class Store:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep `collect_garbage` away while a run reads and writes here."""
-        path = self.root / "runs" / f"{uuid.uuid4().hex}.lock"
-        lock = Lock(path)
-        lock.try_acquire()
+        while True:
+            path = self.root / "runs" / f"{uuid.uuid4().hex}.lock"
+            lock = Lock(path)
+            if lock.try_acquire() and path.exists():
+                break
+            lock.release()  # somebody who counts runs was faster, and has taken it for that of a dead one
         try:
             yield
         finally:
@@ -188,8 +191,8 @@ class Store:
         for path in (self.root / "runs").glob("*.lock"):
             lock = Lock(path)
             if lock.try_acquire():
-                lock.release()
                 path.unlink(missing_ok=True)  # its run was killed
+                lock.release()
             else:
                 count += 1
         return count

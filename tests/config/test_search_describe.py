@@ -22,9 +22,11 @@ ALPHA: SearchValue = Conditional(
 
 def test_lines_for_a_plan() -> None:
     strategy = SearchStrategy(sampler="random", max_samples=20, pruner="median", max_time=60)
-    assert describe_search(strategy, {"tune.r": RANK, "tune.lr": RATE, "tune.alpha": ALPHA}, {"round": ["A", "B"]}) == [
+    assert describe_search(
+        strategy, {"tune.r": RANK, "tune.lr": RATE, "tune.alpha": ALPHA}, {"round": ["A", "B"]}, judged_by="tune_loss"
+    ) == [
         "search: 20 trials by random, joint, at most 60 s in one run",
-        "  pruned by median at every eighth of a trial's tokens, once trials of an earlier wave have ended",
+        "  pruned by tune_loss: median at every eighth of a trial's tokens, once trials of an earlier wave have ended",
         "  round       A or B",
         "  tune.r      8, 16, 32",
         "  tune.lr     1e-06 to 0.001, by magnitude",
@@ -57,45 +59,45 @@ def test_how_many_trials(fields: dict[str, object], space: dict[str, SearchValue
     [
         (
             {},
-            "pruned by successive_halving at 1/8, 1/4 and 1/2 of a trial's tokens: the best half of a wave goes on, 2 "
+            "pruned by loss: successive_halving at 1/8, 1/4 and 1/2 of a trial's tokens; the best half of a wave goes on, 2 "
             "finalists at least",
         ),
         (
             {"pruner_config": {"reduction_factor": 3, "min_finalists": 1}},
-            "pruned by successive_halving at 1/27, 1/9 and 1/3 of a trial's tokens: the best 1/3 of a wave goes on, 1 "
+            "pruned by loss: successive_halving at 1/27, 1/9 and 1/3 of a trial's tokens; the best 1/3 of a wave goes on, 1 "
             "finalist at least",
         ),
         (
             {"pruner": "top_k", "pruner_config": {"keep": 4}},
-            "pruned by top_k at 1/8 of a trial's tokens: the best 4 of a wave go on",
+            "pruned by loss: top_k at 1/8 of a trial's tokens; the best 4 of a wave go on",
         ),
         (
             {"pruner": "top_k", "pruner_config": {"keep": 4, "rung": 0.3}},
-            "pruned by top_k at 3/10 of a trial's tokens: the best 4 of a wave go on",
+            "pruned by loss: top_k at 3/10 of a trial's tokens; the best 4 of a wave go on",
         ),
         (
             {"pruner": "patient", "pruner_config": {"patience": 1, "wrapped_pruner": "median"}},
-            "pruned by patient at every eighth of a trial's tokens, which holds median back",
+            "pruned by loss: patient at every eighth of a trial's tokens, which holds median back",
         ),
         (
             {"pruner": "hyperband", "rungs": [0.123456789, 0.5]},
-            "pruned by hyperband at 0.123457 and 1/2 of a trial's tokens",
+            "pruned by loss: hyperband at 0.123457 and 1/2 of a trial's tokens",
         ),
-        ({"pruner": "none", "rungs": [0.25]}, "measured at 1/4 of a trial's tokens, and not pruned"),
+        ({"pruner": "none", "rungs": [0.25]}, "loss is measured at 1/4 of a trial's tokens, and nobody is pruned"),
         ({"pruner": "none"}, ""),
     ],
 )
 def test_who_is_pruned_where(fields: dict[str, object], said: str) -> None:
     strategy = SearchStrategy.model_validate(fields)
-    assert describe_pruning(strategy) == said
-    lines = describe_search(strategy, {"t.r": RANK})
+    assert describe_pruning(strategy, "loss") == said
+    lines = describe_search(strategy, {"t.r": RANK}, judged_by="loss")
     assert lines[1:] == ([f"  {said}"] if said else []) + ["  t.r  8, 16, 32"]
 
 
 def test_where_nothing_can_be_judged_the_plan_says_so() -> None:
-    assert describe_search(SearchStrategy(), {"t.r": RANK}, judged=False)[1] == (
-        "  not pruned: no pass is judged on the way"
-    )
+    assert describe_search(SearchStrategy(), {"t.r": RANK})[1] == "  not pruned: no pass is judged on the way"
+    why = "tune is trained once, for all trials"
+    assert describe_search(SearchStrategy(), {"t.r": RANK}, unjudged=why)[1] == f"  not pruned: {why}"
 
 
 def test_conditions_are_counted_where_they_hold() -> None:

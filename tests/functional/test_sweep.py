@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from olive_engine.cli.group import olive
+from olive_engine.reading import load_workflow
 
 Olive = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -192,7 +194,7 @@ def test_the_plan_says_what_is_searched_by_what_trials_are_judged_and_how_they_a
         "search: 4 trials by random, joint",
         "  compared by eval_loss of tune (lower is better)",
         "  tune is trained in stretches, several trials together in packs",
-        "  pruned by successive_halving at 1/8, 1/4 and 1/2 of a trial's tokens: "
+        "  pruned by eval_loss: successive_halving at 1/8, 1/4 and 1/2 of a trial's tokens; "
         "the best half of a wave goes on, 2 finalists at least",
         "  tune.learning_rate  0.001 to 1, by magnitude",
         "  tune.noise          0, 0.01",
@@ -232,12 +234,34 @@ def test_the_plan_of_a_search_pass_by_pass_and_of_trainings_that_are_shared(swee
     )
     planned = [line.strip() for line in told("plan", "--config", "sweep.yaml", "--config", "more.yaml")["search"]]
     assert planned[0] == "search: 4 trials for each pass by random, pass by pass"
-    assert planned[1:5] == [
+    assert planned[1:6] == [
         "tune: compared by size of tune (lower is better)",
         "tune is trained in stretches, several trials together in packs",
+        "only trials that eval_loss lets through are measured by size",
         "last: compared by size of last (lower is better)",
         "tune is trained once, for all trials",
     ]
+
+
+def test_where_what_is_searched_has_no_effect_on_the_training_nobody_is_pruned(sweep: Path) -> None:
+    (sweep / "after.yaml").write_text(
+        SIZES + "input_model: {type: HfModel, model_path: base}\n"
+        "passes: {tune: {type: ToyTrain, steps: 40}, last: {type: ToyScale}}\n"
+        "search_strategy: {sampler: random, max_samples: 2}\nsearch_space: {last.factor: [2, 3]}\n"
+    )
+    planned = search_lines("--config", "after.yaml")
+    assert planned[1:] == [
+        "compared by size of last (lower is better)",
+        "tune is trained once, for all trials",
+        "not pruned: tune is trained once, for all trials",
+        "last.factor  2, 3",
+    ]
+
+
+def test_fewer_trials_asked_for_than_there_are(there: Path) -> None:
+    shown = lines(call("sweep", "status", "sweep.yaml", "--set", "search_strategy.max_samples=3"))
+    assert shown[0].startswith("4 trials (3 asked for): ")
+    assert "max_samples=8` adds trials" in shown[-2]
 
 
 @pytest.mark.parametrize("command", [("plan",), ("validate",), ("run",), ("sweep", "status")])
@@ -490,6 +514,13 @@ def test_the_stages_of_a_search_pass_by_pass(by_pass: Path) -> None:
     assert shown[1] == "  pass by pass: tune 4 trials, last 2 trials"
     (best,) = told("sweep", "best", *STAGED)["best"]
     assert set(best["options"]) == {"tune.learning_rate", "tune.noise", "last.factor"}
+    for stage in ([], ["--stage", "tune"]):
+        again = told("sweep", "best", *STAGED, *stage)
+        command = shlex.split(again["retrain"][0])
+        assert command[command.index("--stage") + 1] == (stage[1] if stage else "last")
+        assert call(*command[1:]).exit_code == 0
+        assert "last" in load_workflow("retrain.yaml").passes
+        assert command[-2:] == ["--write", "retrain.yaml"]
     (of_tune,) = told("sweep", "best", *STAGED, "--stage", "tune")["best"]
     assert set(of_tune["options"]) == {"tune.learning_rate", "tune.noise"}
     assert of_tune["options"].items() <= best["options"].items()

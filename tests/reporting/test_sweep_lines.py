@@ -48,6 +48,7 @@ def output(clock: Clock) -> Callable[[int], list[str]]:
 INFO = """\
 Sweep over r, learning_rate, per_device_train_batch_size: 6 trials
   trials are judged by eval_loss at 12 %, 25 %, 50 % of their training
+  those that come to their end are compared by accuracy_score
   study 5f1e09ac in cache/studies/5f1e09ac.journal
 data:train: warning: 3 rows were cut
 rung 12 %: 6 trials (0-5)
@@ -56,10 +57,10 @@ trial 5: FAILED: the loss became nan at step 7 of 120; a smaller learning_rate m
 trial 0: pruned at 12 %, eval_loss 1.85 (r 2, learning_rate 5.0e-05, per_device_train_batch_size 4)
 trial 1: pruned at 12 %, eval_loss 1.8 (r 4, learning_rate 6.5e-05, per_device_train_batch_size 8)
 trial 2: pruned at 12 %, eval_loss 1.75 (r 8, learning_rate 8.5e-05, per_device_train_batch_size 12)
-rung 25 %: 2 trials (3-4), best so far trial 4
+rung 25 %: 2 trials (3-4), lowest eval_loss at 12 %: trial 4
 4 of 6 trials ended, rung 25 %, 0:10, about 0:14 left
-rung 50 %: 2 trials (3-4), best so far trial 4
-rung 100 %: 2 trials (3-4), best so far trial 4
+rung 50 %: 2 trials (3-4), lowest eval_loss at 25 %: trial 4
+rung 100 %: 2 trials (3-4), lowest eval_loss at 50 %: trial 4
 4 of 6 trials ended, rung 100 %, 0:20, about 0:02 left
 trial 3: complete, accuracy_score 0.803 (r 16, learning_rate 1.1e-04, per_device_train_batch_size 4)
 trial 4: complete, accuracy_score 0.804 (r 2, learning_rate 1.4e-04, per_device_train_batch_size 8)
@@ -123,7 +124,7 @@ def test_a_search_goes_on(told: tuple[PlainLines, Callable[[], list[str]]]) -> N
     reporter.on_event(TrialEnded(2, "complete", (0.65,)))
     reporter.on_event(SweepEnded((2,), complete=2, pruned=0, failed=1, seconds=83.4, why="the goals are met"))
     assert new_lines() == [
-        "rung 100 %: 1 trial (2), best so far trial 0",
+        "rung 100 %: 1 trial (2), lowest eval_loss so far: trial 0",
         "trial 2: complete, eval_loss 0.65 (r 8), trial 1 again",
         "  trial  r  trained  eval_loss  state",
         "     2*  8    100 %     0.6500  complete, trial 1 again",

@@ -80,6 +80,7 @@ def test_what_stays_of_a_search(played: Callable[..., str]) -> None:
     assert [line for line in kept(played()) if line] == [
         "Sweep over r, learning_rate, per_device_train_batch_size: 6 trials",
         "  trials are judged by eval_loss at 12 %, 25 %, 50 % of their training",
+        "  those that come to their end are compared by accuracy_score",
         "  study 5f1e09ac in cache/studies/5f1e09ac.journal",
         *WARNED,
         *FAILED,

@@ -3,7 +3,7 @@
 import pytest
 
 from olive_engine.errors import InvalidWorkflow
-from olive_engine.search.assignment import applied, settled, shown, slot_of
+from olive_engine.search.assignment import applied, settled, shown
 from tests.search.conftest import SPACE, TUNE
 
 PASSES = {
@@ -66,7 +66,7 @@ def test_settled_slots_are_no_longer_searched(workflow):
 
 
 def test_an_option_belongs_to_its_slot_though_names_begin_alike(workflow):
-    assert [slot_of(workflow, name) for name in ("tune.noise", "tuned.factor", "scale[1].factor")] == [
+    assert [workflow.slot_of(name) for name in ("tune.noise", "tuned.factor", "scale[1].factor")] == [
         *("tune", "tuned", "scale"),
     ]
 

@@ -134,6 +134,14 @@ def test_saved_tokens_add_up():
     }
 
 
+def test_what_a_pruned_trial_would_have_spent_is_what_complete_trials_of_one_budget_did():
+    done = [Trial(n, n, {}, state="complete", values=(1.0,), curve={1.0: 1.0}, tokens=4000 + n) for n in range(3)]
+    pruned = Trial(3, 3, {}, state="pruned", curve={0.125: 2.0}, tokens=560)  # its stretch ended after the rung
+    assert budgets([*done, pruned]).saved == {3: 4001 - 560}
+    other = replace(done[0], number=4, tokens=8000)  # no common budget: its own fraction tells
+    assert budgets([*done, other, pruned]).saved == {3: 560 * 7}
+
+
 def test_without_tokens_what_is_saved_is_told_in_budgets():
     trials = tuple(replace(trial, tokens=0) for trial in halving().trials)
     told = budgets(trials)

@@ -82,7 +82,7 @@ def test_a_whole_search_event_by_event(sweep, project):
         ("reused", "tune"),
         ("started", "merge"),
         ("finished", "merge"),
-        ("run", 1, 1, 0),
+        ("run", 7, 1, 0),
     ]
     began = ran.of(events.SweepBegan)[0]
     assert (began.wanted, began.known, began.searched) == (4, 0, ("tune.learning_rate",))
@@ -164,7 +164,7 @@ def test_trials_and_results_are_the_same_whatever_the_number_of_workers(sweep, s
     assert plain(found[1].trials) == plain(found[0].trials)
     assert plain(found[2].trials) == plain(found[0].trials)
     assert found[0].best == found[1].best == found[2].best
-    assert [trial.state for trial in found[0].trials].count("complete") >= 4
+    assert [trial.state for trial in found[0].trials].count("complete") >= 2
 
 
 # --- the strategy's fields ----------------------------------------------------------------------------------------
@@ -441,5 +441,5 @@ def test_one_that_cannot_be_cut_is_never_pruned(sweep):
 def test_states_between_stretches_are_removed(sweep, project):
     sweep()
     kept = [record.step for _, record in Store(project / ".olive-cache").records.each()]
-    assert sorted(kept) == ["merge", "tune#1", "tune#3", "tune#4", "tune#5"]
+    assert sorted(kept) == ["merge", "tune#1", "tune#3"]
     assert sum(path.is_file() for path in (project / ".olive-cache" / "blobs").rglob("*")) <= 8

@@ -23,6 +23,8 @@ from olive_engine.config.search.values import (
 
 MAX_COUNTED = 10_000
 """Of how many combinations of what others depend on the rest is counted one by one."""
+NOT_JUDGED = "no pass is judged on the way"
+"""Why nobody is pruned, of a workflow in which nothing could be."""
 
 Space = Mapping[str, SearchValue]
 Alternatives = Mapping[str, Sequence[str]]
@@ -30,7 +32,12 @@ Alternatives = Mapping[str, Sequence[str]]
 
 
 def describe_search(
-    strategy: SearchStrategy, space: Space, alternatives: Alternatives | None = None, *, judged: bool = True
+    strategy: SearchStrategy,
+    space: Space,
+    alternatives: Alternatives | None = None,
+    *,
+    judged_by: str = "",
+    unjudged: str = NOT_JUDGED,
 ) -> list[str]:
     """Lines for a plan: how is searched and how often, who is pruned, then each searched slot and option.
 
@@ -38,13 +45,14 @@ def describe_search(
         strategy: how the search goes about it.
         space: the searched options.
         alternatives: the slots that have several passes.
-        judged: whether a pass of the workflow can be judged on the way.
+        judged_by: the metric by which trials are judged on the way; empty: they are not.
+        unjudged: why they are not.
     """
     slots = alternatives or {}
     names = [*slots, *space]
     width = max(map(len, names), default=0)
     lines = [f"search: {_trials(strategy, space, slots)} by {strategy.sampler}, {_order(strategy)}"]
-    pruning = describe_pruning(strategy) if judged else "not pruned: no pass is judged on the way"
+    pruning = describe_pruning(strategy, judged_by) if judged_by else f"not pruned: {unjudged}"
     lines += [f"  {pruning}"] if pruning else []
     lines += [f"  {slot:{width}}  {' or '.join(types)}" for slot, types in slots.items()]
     for name, value in space.items():
@@ -54,14 +62,14 @@ def describe_search(
     return lines
 
 
-def describe_pruning(strategy: SearchStrategy) -> str:
-    """Where trials are judged on the way, and who goes on; empty: nowhere."""
+def describe_pruning(strategy: SearchStrategy, metric: str) -> str:
+    """By what and where trials are judged on the way, and who goes on; empty: nowhere."""
     if not strategy.judged_at:
         return ""
     where = f"at {shown_rungs(strategy.judged_at)} of a trial's tokens"
     if strategy.pruner == "none":
-        return f"measured {where}, and not pruned"
-    return f"pruned by {strategy.pruner} {where}{_kept(strategy)}"
+        return f"{metric} is measured {where}, and nobody is pruned"
+    return f"pruned by {metric}: {strategy.pruner} {where}{_kept(strategy)}"
 
 
 def shown_rungs(fractions: Sequence[float]) -> str:
@@ -172,9 +180,9 @@ def _kept(strategy: SearchStrategy) -> str:
             eta = whole(arguments, "reduction_factor", REDUCTION_FACTOR)
             least = whole(arguments, "min_finalists", MIN_FINALISTS)
             share = "half" if eta == 2 else f"1/{eta}"
-            return f": the best {share} of a wave goes on, {least} finalist{'s' if least > 1 else ''} at least"
+            return f"; the best {share} of a wave goes on, {least} finalist{'s' if least > 1 else ''} at least"
         case "top_k":
-            return f": the best {whole(arguments, 'keep', 1)} of a wave go on"
+            return f"; the best {whole(arguments, 'keep', 1)} of a wave go on"
         case "median" | "percentile" | "wilcoxon":
             return ", once trials of an earlier wave have ended"
         case "patient":

@@ -80,8 +80,29 @@ def _strategy(raw: JsonValue, findings: Findings) -> SearchStrategy | None:
         if method is not None and isinstance(arguments, dict):
             place = (*STRATEGY, f"{kind}_config")
             own[f"{kind}_config"] = _known_arguments(arguments, method.arguments, place, findings)
+    for key in raw:
+        if key not in SearchStrategy.model_fields and (hint := _argument_hint(key, raw)):
+            findings.add((*STRATEGY, key), f"unknown option `{key}`", hint, at_key=True)
+            own.pop(key)
     strategy = validated(SearchStrategy, own, STRATEGY, findings)
     return strategy if findings.count == before else None
+
+
+def _argument_hint(key: str, raw: Mapped) -> str:
+    """Where an argument of a sampler or pruner belongs that stands in the strategy itself; empty: it is none."""
+    value = raw[key]
+    pair = f"{{{key}: {'…' if isinstance(value, dict | list | str) or value is None else shown(value)}}}"
+    elsewhere = ""
+    for kind, methods in (("pruner", PRUNERS), ("sampler", SAMPLERS)):
+        chosen = raw.get(kind, SearchStrategy.model_fields[kind].default)
+        knowing = [name for name, method in methods.items() if key in method.arguments]
+        if chosen in knowing:
+            return f"write `{kind}_config: {pair}`"
+        if knowing and not elsewhere:
+            elsewhere = (
+                f"it is an argument of the {kind} {knowing[0]}: `{{{kind}: {knowing[0]}, {kind}_config: {pair}}}`"
+            )
+    return elsewhere
 
 
 def _known_arguments(raw: Mapped, valid: Sequence[str], place: ConfigPath, findings: Findings) -> Mapped:

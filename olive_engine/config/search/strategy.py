@@ -11,6 +11,9 @@ from olive_engine.config.search.methods import SAMPLERS, Method, Pruner, Sampler
 from olive_engine.config.search.pruners import check_arguments, check_complete, judged_at
 from olive_engine.options import Options, Secret
 
+CLOSEST = 0.01 - 1e-9
+"""Two rungs are as far apart at the least: Optuna knows them by their percentages."""
+
 
 class SearchStrategy(Options):
     """How the values of searched options, and passes among alternatives, are chosen, and when to stop.
@@ -118,6 +121,8 @@ class SearchStrategy(Options):
         for before, rung in zip((0.0, *(value or ())), value or (), strict=False):
             if not before < rung < 1:
                 raise ValueError(f"rungs rise from above 0 to below 1; found {rung:g} after {before:g}")
+            if rung - before < CLOSEST:
+                raise ValueError(f"rungs are a hundredth of the budget apart at least; found {rung:g} after {before:g}")
         return value
 
     @field_validator("storage")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from peft.tuners.lora import LoraLayer
@@ -30,7 +29,7 @@ def use_adapter_dropout(model: nn.Module) -> None:
     """Replace the dropout of all adapters of a model on a CPU."""
     for layer in model.modules():
         if isinstance(layer, LoraLayer):
-            drops = cast(nn.ModuleDict, layer.lora_dropout)
+            drops = layer.lora_dropout
             if isinstance(drop := drops["default"], nn.Dropout):
                 drops["default"] = AdapterDropout(drop.p)
 

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 
-from olive_engine.contracts import Known, Log, PackItem
+from olive_engine.contracts import Known, PackItem
 from olive_engine.errors import Stopped
 from olive_engine.models import HfAdapterModel, HfModel, TrialState
 from olive_passes.finetune.base import structural_copy
@@ -18,8 +19,8 @@ from olive_passes.finetune.packable import alone_because
 from olive_passes.finetune.packed_layers import Unpackable
 from olive_passes.finetune.packed_model import PackedModel
 from olive_passes.finetune.packed_trial import PackedTrial
-from olive_passes.finetune.rows import training_rows
-from olive_passes.finetune.train import begin, end, train, train_segment, workplace
+from olive_passes.finetune.rows import Row, training_rows
+from olive_passes.finetune.train import begin, end, workplace
 from olive_passes.finetune.training import Training
 from olive_passes.finetune.training_data import TrainingData, training_data
 
@@ -41,25 +42,16 @@ SLOTS = {"cpu": 4, "gpu": 32}
 def train_pack(model: HfModel, items: Items) -> list[Outcome]:
     """Train the items, whole or by a stretch each; what is wrong with one is its outcome and no other's.
 
-    Items differ in packable options only. Where they, or the model, cannot be packed they run one after another.
+    Args:
+        model: the base.
+        items: they differ in packable options only.
+
+    Raises:
+        Unpackable: they, or the model, can only be trained one by one.
     """
-    reason = alone_because(items[0].config, Known())
-    if not reason:
-        try:
-            return _Pack(model, items).run()
-        except Unpackable as error:
-            reason = str(error)
-    for item in items:
-        item.context.report(Log(message=f"the trainings of this job run one after another: {reason}", level="debug"))
-    return [_alone(model, item) for item in items]
-
-
-def _alone(model: HfModel, item: Item) -> Outcome:
-    run = train if item.context.segment is None else train_segment
-    try:
-        return run(model, item.config, item.context)
-    except Exception as error:  # noqa: BLE001 - whatever goes wrong with one item is that item's outcome
-        return error
+    if reason := alone_because(items[0].config, Known()):
+        raise Unpackable(reason)
+    return _Pack(model, items).run()
 
 
 class _Pack:
@@ -92,10 +84,19 @@ class _Pack:
 
     def _data(self) -> dict[int, TrainingData]:
         """The rows of each item; those of one data set are read once."""
-        load, found = cache(training_rows), {}
+        found: dict[int, TrainingData] = {}
+        loaded: dict[tuple[tuple[int, int], ...], list[Row]] = {}
+
+        def load(folder: Path) -> list[Row]:
+            # Each item has the files in a folder of its own, and they are the same files.
+            files = tuple((stat.st_dev, stat.st_ino) for stat in map(Path.stat, sorted(folder.iterdir())))
+            if files not in loaded:
+                loaded[files] = training_rows(folder)
+            return loaded[files]
+
         for index, item in enumerate(self.items):
             try:
-                found[index] = training_data(item.config, item.context, lambda path: load(path.resolve()))
+                found[index] = training_data(item.config, item.context, load)
             except Exception as error:  # noqa: BLE001 - this item's own
                 self.outcomes[index] = error
         return found

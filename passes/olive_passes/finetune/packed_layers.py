@@ -207,7 +207,7 @@ class PackedDropout(nn.Dropout):
         if not self.training:
             return x
         masks = [span.mask(x.shape[-1], self.p) for span in self.turn.spans(x.shape)]
-        return x * torch.cat(masks).view(x.shape)
+        return (x.float() * torch.cat(masks).view(x.shape)).to(x.dtype)
 
 
 class _Packed(torch.autograd.Function):

@@ -17,6 +17,7 @@ from olive_engine.models import Checkpoint, HfAdapterModel, HfModel, TrialState
 from olive_engine.testing.tiny_models import build_tiny_model
 from olive_passes.finetune import LoRA, LoRAConfig, QLoRA, pack
 from olive_passes.finetune.packable import drops
+from olive_passes.finetune.packed_layers import Unpackable
 from olive_passes.finetune.packed_model import PackedModel
 from olive_passes.finetune.stream import Stream
 from tests.passes.finetune.bench import Bench, lora, qlora
@@ -175,14 +176,10 @@ MODELS: dict[str, Callable[[Path], HfModel]] = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_each_member_of_a_pack_is_what_it_is_alone(
-    bench: Bench, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_member_of_a_pack_is_what_it_is_alone(bench: Bench, tmp_path: Path, name: str) -> None:
     base = MODELS[name](tmp_path / "model")
-    monkeypatch.setattr(pack, "_alone", None)
     configs = varied(eval_data=True)
     results, recorder = run_pack(bench, base, configs)
-    monkeypatch.undo()
     for index, config in enumerate(configs):
         solo, alone = run_alone(bench, base, config)
         assert_same(results[index], recorder, index, solo, alone)
@@ -304,7 +301,7 @@ def test_the_best_evaluation_is_given_where_it_is_asked_for(bench: Bench, base: 
     assert recorder.metrics(0)["best_step"] < 5
 
 
-def test_what_cannot_be_packed_runs_one_after_another(
+def test_what_cannot_be_packed_is_left_to_run_alone(
     bench: Bench, tmp_path: Path, base: HfModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dropping = untied(tmp_path / "dropping", "olmo2", attention_dropout=0.1)
@@ -319,16 +316,12 @@ def test_what_cannot_be_packed_runs_one_after_another(
     monkeypatch.setattr(PackedModel, "losses", confused)
     for model, options in ((dropping, {}), (mixed, {}), (base, {"modules_to_save": ["lm_head"]})):
         configs = [lora(training={"seed": seed, "max_steps": 2}, **options) for seed in (1, 2)]
-        results, recorder = run_pack(bench, model, configs)
-        for index, config in enumerate(configs):
-            solo, _ = run_alone(bench, model, config)
-            assert apart(results[index], solo) == 0
-            assert any("run one after another: " in e.message for e in recorder.events[index] if e.type == "log")
+        with pytest.raises(Unpackable):
+            run_pack(bench, model, configs)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_base_in_four_bits_packs(bench: Bench, base: HfModel, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack, "_alone", None)
+def test_a_base_in_four_bits_packs(bench: Bench, base: HfModel, dtype: str) -> None:
     configs = [qlora(**own, eval_data=True, torch_dtype=dtype, training=args) for own, args in VARIED[:3]]
     contexts = [Recorder(bench) for _ in configs]
     items = [PackItem(config, recorder.context()) for config, recorder in zip(configs, contexts, strict=True)]
