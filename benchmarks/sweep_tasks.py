@@ -47,7 +47,7 @@ class Task:
     space: Space = Space()
 
 
-def phrase_tone(folder: Path, rows: int = 256, epochs: int = 3, trials: int = TRIALS) -> Task:
+def phrase_tone(folder: Path, rows: int = 320, epochs: int = 3, trials: int = TRIALS) -> Task:
     """The sample's phrases, and its base."""
     data = SAMPLE / "data"
     train = write_rows(folder / "train.jsonl", read_rows(data / "train.jsonl")[:rows])

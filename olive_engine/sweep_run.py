@@ -24,7 +24,7 @@ from olive_engine.search.carrying import Ground
 from olive_engine.search.correlation import doubts, rank_correlations
 from olive_engine.search.export import write_csv
 from olive_engine.search.report import write_report
-from olive_engine.search.retraining import retrain_command, retraining
+from olive_engine.search.retraining import left_out, retrain_command, retraining
 from olive_engine.search.searching import Searched, Stage, chosen, search, seed_of
 from olive_engine.search.stages import strategy_of
 from olive_engine.search.summary import Retrain, SweepSummary
@@ -61,6 +61,9 @@ def run_sweep(
         _write_reports(workflow, summary, listener)
         raise PassFailed((_why_none(last),))
     files = _write_retraining(workflow, searched)
+    for system in left_out(workflow):
+        what = f"systems.{system}.environment_variables may be secret, and are not written to {outputs.RETRAIN_FILE}"
+        listener.on_event(events.Warned(what))
     retrain = {number: Retrain(retrain_command(file), str(file)) for number, file in files.items()}
     report = _write_reports(workflow, replace(summary, retrain=retrain), listener)
     results = {
@@ -177,7 +180,6 @@ def summary_of(workflow: Workflow, stage: Stage) -> SweepSummary:
         best=tuple(trial.number for trial in swept.best),
         correlations=agreements,
         warning=doubts(agreements),
-        seconds=swept.seconds,
         seed=seed_of(workflow),
         sampler=strategy.sampler,
         pruner=strategy.pruner,

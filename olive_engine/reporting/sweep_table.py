@@ -27,7 +27,7 @@ _STYLES: Mapping[TrialState, str] = {
 }  # fmt: skip
 _INDENT = 2
 NARROWEST_STATE = 14
-"""As wide as ``pruned at 12 %``."""
+"""As wide as ``pruned at 25 %``."""
 
 
 def sweep_table(
@@ -107,7 +107,7 @@ def trial_table(
 
 
 def state_words(row: TrialRow) -> list[str]:
-    """What became of a trial: ``pruned at 12 %``; then whose place it takes, if it tries another again."""
+    """What became of a trial: ``pruned at 12.5 %``; then whose place it takes, if it tries another again."""
     words = f"pruned at {percent(row.spent)}" if row.state == "pruned" else row.state
     return [words] if row.again is None else [words, f"trial {row.again} again"]
 

@@ -84,7 +84,8 @@ def _trained(row: TrialRow, width: int, *, ascii_only: bool) -> Cell:
     drawn = bar(row.spent, cells).plain
     if ascii_only:
         drawn = drawn.replace("━", "#").replace("─", ".")
-    text = f"{drawn} {percent(row.spent):>5}".strip()
+    share = percent(row.spent if row.spent < 0.01 else round(row.spent, 2))  # no halves: it moves
+    text = f"{drawn} {share:>5}".strip()
     return Cell(text, "dim" if row.state in ("pruned", "failed") else "cyan")
 
 

@@ -36,14 +36,14 @@ def sweep_details(began: SweepBegan) -> list[str]:
 
 
 def rung_line(sweep: Sweep, event: RungBegan) -> str:
-    """``rung 25 %: 8 trials (0, 3-5, 9-12), lowest eval_loss at 12 %: trial 4``."""
+    """``rung 25 %: 8 trials (0, 3-5, 9-12), lowest eval_loss at 12.5 %: trial 4``."""
     line = f"rung {percent(event.until)}: {phrases.count(len(event.steps), 'trial')} ({numbers(event.steps)})"
     leading = _leading(sweep)
     return f"{line}, {leading}" if leading else line
 
 
 def trial_line(sweep: Sweep, event: TrialEnded) -> str:
-    """``trial 3: pruned at 12 %, eval_loss 1.234 (r 8, learning_rate 2.3e-04)``."""
+    """``trial 3: pruned at 12.5 %, eval_loss 1.234 (r 8, learning_rate 2.3e-04)``."""
     row = sweep.rows[event.trial]
     if row.state == "failed":
         return f"trial {event.trial}: FAILED: {failure(row, sweep.told_before(event))}"

@@ -81,9 +81,10 @@ def leader(rows: Iterable[TrialRow], scheme: Scheme) -> int | None:
 
 
 def percent(fraction: float) -> str:
-    """``12 %``, ``100 %``; below one percent with a digit after the point."""
+    """``33 %``, ``100 %``; below one percent with a digit after the point, and so are halves: ``12.5 %``."""
     share = 100 * fraction
-    return f"{share:.1f} %" if 0 < share < 1 else f"{share:.0f} %"
+    half = math.isclose(share % 1, 0.5, abs_tol=1e-9)
+    return f"{share:.1f} %" if 0 < share < 1 or half else f"{share:.0f} %"
 
 
 def numbers(trials: Iterable[int]) -> str:

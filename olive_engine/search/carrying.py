@@ -82,8 +82,11 @@ def training_of(workflow: Workflow, targets: Iterable[str]) -> Training | None:
     """
     built = graph.build(workflow)
     on_the_way = towards(built, [name for name in targets if name in built.nodes])
+    touched = graph.touched(workflow)
     for name in reversed(list(on_the_way.nodes)):
-        if on_the_way.nodes[name].kind != "pass":
+        if (
+            on_the_way.nodes[name].kind != "pass" or name not in touched
+        ):  # what all trials share tells none from another
             continue
         yardsticks = []
         for entry in workflow.passes[name]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import PurePath
 
-from olive_engine.config.workflow import SystemEntry, Workflow
+from olive_engine.config.workflow import Workflow
 from olive_engine.search.assignment import applied
 from olive_engine.search.trials import Assignment
 
 RETRAIN_CACHE = ".olive-retrained"
 """A cache for who wants a model trained again, which does not know it."""
+VARIABLES = "environment_variables"
 RETRAINED = "retrained"
 """The folder in an output folder where a model goes that is trained again."""
 
@@ -23,6 +23,9 @@ def retraining(workflow: Workflow, assignment: Assignment, folder: str) -> Workf
         workflow: the one that searches; with its hub names pinned, it is these commits again.
         assignment: all that the trial chose, and the stages of the search before it.
         folder: where the trial's own model goes.
+
+    Returns:
+        A workflow without the values of `environment_variables`, which may be secret: `left_out` names these.
     """
     own = applied(workflow, assignment).model_copy(update={"output_dir": str(PurePath(folder) / RETRAINED)})
     return _without_values(own)
@@ -33,15 +36,16 @@ def retrain_command(file: PurePath) -> str:
     return f"olive run {shlex.quote(file.as_posix())} --cache-dir {RETRAIN_CACHE}"
 
 
+def left_out(workflow: Workflow) -> tuple[str, ...]:
+    """The systems of a workflow whose environment variables are not written with it."""
+    return tuple(name for name, entry in workflow.systems.items() if getattr(entry.options, VARIABLES, None))
+
+
 def _without_values(workflow: Workflow) -> Workflow:
-    """The workflow with references in the place of environment variables' values, which may be secret."""
-    systems: dict[str, SystemEntry] = {}
-    for name, entry in workflow.systems.items():
-        variables = getattr(entry.options, "environment_variables", None)
-        if isinstance(variables, Mapping):
-            references = {key: f"${{env:{key}}}" for key in variables}
-            options = entry.options.model_copy(update={"environment_variables": references})
-            systems[name] = entry.model_copy(update={"options": options})
-        else:
-            systems[name] = entry
+    systems = dict(workflow.systems)
+    for name in left_out(workflow):
+        given = systems[name].options
+        # By construction, so that the file does not say that there are none.
+        options = type(given)(**{field: getattr(given, field) for field in given.model_fields_set - {VARIABLES}})
+        systems[name] = systems[name].model_copy(update={"options": options})
     return workflow.model_copy(update={"systems": systems})

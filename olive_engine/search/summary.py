@@ -53,8 +53,6 @@ class SweepSummary:
     """What to know before trusting the rungs, in a sentence."""
     retrain: Mapping[int, Retrain] = field(default_factory=dict)
     """Trial number -> how to train it once more."""
-    seconds: float = 0.0
-    """How long the sweep took, all its runs together."""
     seed: int | None = None
     sampler: str = ""
     pruner: str = ""

@@ -59,13 +59,13 @@ def test_how_many_trials(fields: dict[str, object], space: dict[str, SearchValue
     [
         (
             {},
-            "pruned by loss: successive_halving at 1/8, 1/4 and 1/2 of a trial's tokens; the best half of a wave goes on, 2 "
-            "finalists at least",
+            "pruned by loss: successive_halving at 1/8, 1/4 and 1/2 of a trial's tokens; the best half of a wave "
+            "goes on, 2 finalists at least",
         ),
         (
             {"pruner_config": {"reduction_factor": 3, "min_finalists": 1}},
-            "pruned by loss: successive_halving at 1/27, 1/9 and 1/3 of a trial's tokens; the best 1/3 of a wave goes on, 1 "
-            "finalist at least",
+            "pruned by loss: successive_halving at 1/27, 1/9 and 1/3 of a trial's tokens; the best 1/3 of a wave "
+            "goes on, 1 finalist at least",
         ),
         (
             {"pruner": "top_k", "pruner_config": {"keep": 4}},

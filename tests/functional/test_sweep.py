@@ -246,10 +246,10 @@ def test_the_plan_of_a_search_pass_by_pass_and_of_trainings_that_are_shared(swee
 def test_where_what_is_searched_has_no_effect_on_the_training_nobody_is_pruned(sweep: Path) -> None:
     (sweep / "after.yaml").write_text(
         SIZES + "input_model: {type: HfModel, model_path: base}\n"
-        "passes: {tune: {type: ToyTrain, steps: 40}, last: {type: ToyScale}}\n"
+        "passes: {tune: {type: ToyTrain, steps: 40}, merge: {type: ToyMerge}, last: {type: ToyScale}}\n"
         "search_strategy: {sampler: random, max_samples: 2}\nsearch_space: {last.factor: [2, 3]}\n"
     )
-    planned = search_lines("--config", "after.yaml")
+    planned = [line.strip() for line in told("plan", "after.yaml")["search"]]
     assert planned[1:] == [
         "compared by size of last (lower is better)",
         "tune is trained once, for all trials",

@@ -47,17 +47,17 @@ def output(clock: Clock) -> Callable[[int], list[str]]:
 
 INFO = """\
 Sweep over r, learning_rate, per_device_train_batch_size: 6 trials
-  trials are judged by eval_loss at 12 %, 25 %, 50 % of their training
+  trials are judged by eval_loss at 12.5 %, 25 %, 50 % of their training
   those that come to their end are compared by accuracy_score
   study 5f1e09ac in cache/studies/5f1e09ac.journal
 data:train: warning: 3 rows were cut
-rung 12 %: 6 trials (0-5)
+rung 12.5 %: 6 trials (0-5)
 tune#0@0.125: warning: the rank is more than the data needs
 trial 5: FAILED: the loss became nan at step 7 of 120; a smaller learning_rate may help, and so may a longer warmup
-trial 0: pruned at 12 %, eval_loss 1.85 (r 2, learning_rate 5.0e-05, per_device_train_batch_size 4)
-trial 1: pruned at 12 %, eval_loss 1.8 (r 4, learning_rate 6.5e-05, per_device_train_batch_size 8)
-trial 2: pruned at 12 %, eval_loss 1.75 (r 8, learning_rate 8.5e-05, per_device_train_batch_size 12)
-rung 25 %: 2 trials (3-4), lowest eval_loss at 12 %: trial 4
+trial 0: pruned at 12.5 %, eval_loss 1.85 (r 2, learning_rate 5.0e-05, per_device_train_batch_size 4)
+trial 1: pruned at 12.5 %, eval_loss 1.8 (r 4, learning_rate 6.5e-05, per_device_train_batch_size 8)
+trial 2: pruned at 12.5 %, eval_loss 1.75 (r 8, learning_rate 8.5e-05, per_device_train_batch_size 12)
+rung 25 %: 2 trials (3-4), lowest eval_loss at 12.5 %: trial 4
 4 of 6 trials ended, rung 25 %, 0:10, about 0:14 left
 rung 50 %: 2 trials (3-4), lowest eval_loss at 25 %: trial 4
 rung 100 %: 2 trials (3-4), lowest eval_loss at 50 %: trial 4
@@ -67,9 +67,9 @@ trial 4: complete, accuracy_score 0.804 (r 2, learning_rate 1.4e-04, per_device_
   trial   r  learning_rate  per_device_train_batch_size  trained  eval_loss  accuracy_score  state
      4*   2        1.4e-04                            8    100 %      0.950          0.8040  complete
      3   16        1.1e-04                            4    100 %      1.000          0.8030  complete
-     2    8        8.5e-05                           12     12 %      1.750                  pruned at 12 %
-     1    4        6.5e-05                            8     12 %      1.800                  pruned at 12 %
-     0    2        5.0e-05                            4     12 %      1.850                  pruned at 12 %
+     2    8        8.5e-05                           12   12.5 %      1.750                  pruned at 12.5 %
+     1    4        6.5e-05                            8   12.5 %      1.800                  pruned at 12.5 %
+     0    2        5.0e-05                            4   12.5 %      1.850                  pruned at 12.5 %
      5    4        1.9e-04                           12                                      failed
 6 trials: 2 complete, 3 pruned, 1 failed in 0:28; best: trial 4 (accuracy_score 0.804)""".splitlines()
 
@@ -203,7 +203,7 @@ def test_a_search_that_is_cut_short_keeps_its_trials(
     reporter.close()
     assert new_lines() == [
         "  trial  r  trained  state",
-        "     0   8     12 %  waiting",
+        "     0   8   12.5 %  waiting",
         "     1   8           waiting",
         "Stopped after 0:42: 0 of 16 trials ended",
     ]

@@ -43,7 +43,7 @@ def test_the_best_first_and_one_column_where_the_objective_is_the_yardstick() ->
         "     2*   8        5.0e-04    100 %      0.654  complete",
         "     1   16        2.3e-04    100 %      0.710  complete",
         "     4    2        5.0e-04     20 %      1.500  running, trial 3 again",
-        "     0    4        1.0e-03     12 %      1.900  pruned at 12 %",
+        "     0    4        1.0e-03   12.5 %      1.900  pruned at 12.5 %",
         "     5   32        1.0e-04                      waiting",
         "     3    2        5.0e-01                      failed",
     ]
@@ -170,7 +170,7 @@ def test_options_in_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fraction", "text"), [(0.0, "0 %"), (0.004, "0.4 %"), (0.125, "12 %"), (1 / 3, "33 %"), (1.0, "100 %")]
+    ("fraction", "text"), [(0.0, "0 %"), (0.004, "0.4 %"), (0.125, "12.5 %"), (1 / 3, "33 %"), (1.0, "100 %")]
 )
 def test_percent(fraction: float, text: str) -> None:
     assert percent(fraction) == text

@@ -71,7 +71,6 @@ def halving(count=16, seed=0, **changes):
         "best": tuple(best),
         "correlations": rank_correlations(curves.values()),
         "retrain": {best[0]: Retrain("olive run best/trial_3.yaml --output-dir out", "best/trial_3.yaml")},
-        "seconds": 187.0,
         "seed": 7,
         "sampler": "tpe",
         "pruner": "successive_halving",
@@ -113,7 +112,6 @@ def pareto(count=20, objectives=2, seed=1, **changes):
         },
         "alternatives": {"quantize": ("OnnxBlockWise", "OnnxDynamic")},
         "best": (2, 5, 7),
-        "seconds": 60.0,
         "sampler": "nsga2",
         "pruner": "none",
     }

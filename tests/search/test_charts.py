@@ -43,7 +43,7 @@ def test_history_holds_the_complete_trials_and_the_early_rung_all_of_them():
     judged = [trial for trial in sweep.trials if trial.curve]
     assert list(whole.figure.data[0].x) == [trial.number for trial in done]
     assert list(whole.figure.data[0].y) == [trial.values[0] for trial in done]
-    assert early.name == "eval_loss at 12 % of the budget (lower is better)"
+    assert early.name == "eval_loss at 12.5 % of the budget (lower is better)"
     assert list(early.figure.data[0].y) == [trial.curve[0.125] for trial in judged]
     best = [min(trial.curve[0.125] for trial in judged if trial.number <= at.number) for at in sweep.trials]
     assert list(early.figure.data[1].y) == best
@@ -110,10 +110,10 @@ def test_parallel_lines_are_bluest_for_the_best_and_keep_long_names():
 
 def test_slices_show_plain_texts_and_numbers_in_order():
     drawings = {drawing.name: drawing.figure for drawing in drawn(halving())["Options one by one"].drawings}
-    modules = drawings["eval_loss at 12 % of the budget by target_modules"]
+    modules = drawings["eval_loss at 12.5 % of the budget by target_modules"]
     assert list(modules.layout.xaxis.categoryarray) == ["[q_proj, v_proj]", "all-linear", "none"]
     assert set(modules.data[0].x) == {"[q_proj, v_proj]", "all-linear", "none"}
-    rates = drawings["eval_loss at 12 % of the budget by learning_rate"]
+    rates = drawings["eval_loss at 12.5 % of the budget by learning_rate"]
     assert rates.layout.xaxis.type == "log"
     assert sorted(rates.data[0].x) == sorted(trial.assignment[LR] for trial in halving().trials if trial.curve)
 

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from olive_engine.config.search.values import Choice
+from olive_engine.reporting.phrases import duration
 from olive_engine.search.charts import charts
 from olive_engine.search.report import write_report
 from olive_engine.search.summary import Retrain
@@ -112,6 +113,7 @@ def test_it_says_what_matters_in_words(tmp_path):
         f"{best.values[0]:.4g}best eval_loss (lower is better), trial {best.number}",
         "16 trials2 complete, 13 pruned, 1 failed",
         "70%of the training saved by pruning",
+        f"{duration(sum(trial.seconds for trial in sweep.trials))}of work on the trials, workers added up",
         "tune.training_args.learning_rate",
         "olive run best/trial_3.yaml --output-dir out",
         "best/trial_3.yaml",
