@@ -84,9 +84,7 @@ def training_of(workflow: Workflow, targets: Iterable[str]) -> Training | None:
     on_the_way = towards(built, [name for name in targets if name in built.nodes])
     touched = graph.touched(workflow)
     for name in reversed(list(on_the_way.nodes)):
-        if (
-            on_the_way.nodes[name].kind != "pass" or name not in touched
-        ):  # what all trials share tells none from another
+        if on_the_way.nodes[name].kind != "pass" or name not in touched:  # what all share tells none from another
             continue
         yardsticks = []
         for entry in workflow.passes[name]:

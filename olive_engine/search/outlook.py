@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from olive_engine import graph
-from olive_engine.config.search.describe import NOT_JUDGED, describe_search
+from olive_engine.config.search.describe import describe_search
 from olive_engine.config.search.values import Candidate, Choice, Conditional, SearchValue
 from olive_engine.config.workflow import PassEntry, Workflow
 from olive_engine.contracts import AnyPass, Known
@@ -33,7 +33,6 @@ def describe_sweep(workflow: Workflow) -> list[str]:
     """
     strategy = strategy_of(workflow)
     yardsticks: list[str] = []
-    untouched: list[str] = []
     own: list[str] = []
     earlier: list[str] = []
     for whole, slot in parts(workflow):
@@ -41,20 +40,18 @@ def describe_sweep(workflow: Workflow) -> list[str]:
         earlier.append(slot)
         objectives = objectives_of(part)
         training = training_of(part, targets_of(objectives))
-        touched = training is not None and bool(_searched_before(part, training.step))
         if training is not None:
-            (yardsticks if touched else untouched).append(training.yardstick.metric if touched else training.step)
+            yardsticks.append(training.yardstick.metric)
         heading, indent = (f"  {slot}: ", "    ") if slot else ("  ", "  ")
         own.append(f"{heading}{_compared(objectives)}")
-        own += [f"{indent}{line}" for line in _trained(part, objectives, training if touched else None)]
-        if training is not None and touched and strategy.judged_at and strategy.pruner != "none":
+        own += [f"{indent}{line}" for line in _trained(part, objectives, training)]
+        if training is not None and strategy.judged_at and strategy.pruner != "none":
             own += [f"{indent}{line}" for line in _foretold(objectives, training)]
     first, *rest = describe_search(
         strategy,
         workflow.search_space,
         workflow.alternatives,
         judged_by=_listing(list(dict.fromkeys(yardsticks))) if yardsticks else "",
-        unjudged=f"{_listing(untouched)} is trained once, for all trials" if untouched else NOT_JUDGED,
     )
     return [first, *own, *rest]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from olive_engine.contracts import EVENT_LINE, AnyPass, ItemResult, Progress, Segment
+from olive_engine.contracts import EVENT_LINE, AnyPass, ItemResult, Known, Progress, Segment
 from olive_engine.models import Artifact, TrialState
 from olive_engine.options import Packable, marked
 from olive_engine.testing.harness import Trial, manifest_of, output_of, run_pass, tree_of
@@ -148,7 +148,8 @@ class PassConformance:
         trials = [Trial(case.config), Trial(case.other_config, 1)]
         packed_folder, packed = run_pass(tmp_path, case.pass_class.type, trials, case.models, case.data)
         for trial, member in zip(trials, packed, strict=True):
-            assert member.packed
+            config = case.pass_class.config_type.model_validate(trial.config)
+            assert member.packed == (not case.pass_class.alone_because(config, Known()))
             folder, (solo,) = run_pass(tmp_path, case.pass_class.type, [trial], case.models, case.data)
             if case.same is None:
                 assert manifest_of(member).digest == manifest_of(solo).digest

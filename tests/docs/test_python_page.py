@@ -61,7 +61,7 @@ def page(folder: Path) -> Page:
 def test_the_examples_run(page: Page, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(page.folder)
     page.run(capsys)
-    with_changes, built, compared, defined = page.printed
+    with_changes, built, compared, searched, defined = page.printed
 
     plan, numbers = with_changes.splitlines()[:21], with_changes.splitlines()[21:]
     assert plan[0].split() == ["data:train", "run", "no", "result", "yet"]
@@ -82,6 +82,15 @@ def test_the_examples_run(page: Page, monkeypatch: pytest.MonkeyPatch, capsys: p
     output = page.folder / "output-tuned"
     assert compared.splitlines()[-1] == f"{best} {output}"
     assert json.loads((output / "adapter" / "adapter_config.json").read_text())["r"] == int(best)
+
+    assert searched == ""
+    page.names["search_rank"]()  # type: ignore[operator]
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].endswith(": 3 trials")  # each of the ranks once
+    assert sum(line.startswith("trial ") for line in shown) == 3
+    report = Path(shown[-1])
+    assert report.parent == page.folder / "output-search"
+    assert report.is_file()
 
     assert defined == ""
     result = asyncio.run(page.names["tune"]())  # type: ignore[operator]

@@ -212,7 +212,7 @@ def search_lines(*arguments: str) -> list[str]:
 def test_the_plan_says_why_trainings_run_whole_or_alone(sweep: Path) -> None:
     whole = search_lines("--set", "passes.tune.whole=true")
     assert "tune is trained in one piece (whole is set), several trials together in packs" in whole
-    assert "not pruned: no pass is judged on the way" in whole
+    assert "not pruned: no searched pass is judged on the way" in whole
     alone = search_lines("--set", "passes.tune.alone=true")
     assert "tune is trained in stretches, each trial alone: alone is set" in alone
     both = search_lines("--set", "passes.tune.alone=true", "--set", "passes.tune.whole=true")
@@ -253,7 +253,7 @@ def test_where_what_is_searched_has_no_effect_on_the_training_nobody_is_pruned(s
     assert planned[1:] == [
         "compared by size of last (lower is better)",
         "tune is trained once, for all trials",
-        "not pruned: tune is trained once, for all trials",
+        "not pruned: no searched pass is judged on the way",
         "last.factor  2, 3",
     ]
 

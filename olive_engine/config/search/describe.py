@@ -23,9 +23,6 @@ from olive_engine.config.search.values import (
 
 MAX_COUNTED = 10_000
 """Of how many combinations of what others depend on the rest is counted one by one."""
-NOT_JUDGED = "no pass is judged on the way"
-"""Why nobody is pruned, of a workflow in which nothing could be."""
-
 Space = Mapping[str, SearchValue]
 Alternatives = Mapping[str, Sequence[str]]
 """Each slot that has several passes -> their types."""
@@ -37,7 +34,6 @@ def describe_search(
     alternatives: Alternatives | None = None,
     *,
     judged_by: str = "",
-    unjudged: str = NOT_JUDGED,
 ) -> list[str]:
     """Lines for a plan: how is searched and how often, who is pruned, then each searched slot and option.
 
@@ -46,13 +42,13 @@ def describe_search(
         space: the searched options.
         alternatives: the slots that have several passes.
         judged_by: the metric by which trials are judged on the way; empty: they are not.
-        unjudged: why they are not.
     """
     slots = alternatives or {}
     names = [*slots, *space]
     width = max(map(len, names), default=0)
     lines = [f"search: {_trials(strategy, space, slots)} by {strategy.sampler}, {_order(strategy)}"]
-    pruning = describe_pruning(strategy, judged_by) if judged_by else f"not pruned: {unjudged}"
+    unjudged = "not pruned: no searched pass is judged on the way"
+    pruning = describe_pruning(strategy, judged_by) if judged_by else unjudged
     lines += [f"  {pruning}"] if pruning else []
     lines += [f"  {slot:{width}}  {' or '.join(types)}" for slot, types in slots.items()]
     for name, value in space.items():
