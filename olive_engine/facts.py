@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -13,20 +12,18 @@ from olive_engine.config.data import DataConfig
 from olive_engine.config.local_models import local_path
 from olive_engine.config.mlflow_models import NoHuggingFaceModel, layout
 from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig, Workflow
-from olive_engine.contracts import System
+from olive_engine.contracts import Probe, System
 from olive_engine.data import REQUIRES as DATA_REQUIRES
 from olive_engine.data.files import local_files
-from olive_engine.digests import digest, file_digest, files_under
+from olive_engine.digests import digest
 from olive_engine.errors import InvalidWorkflow, Problem
 from olive_engine.graph import Node, PassGraph
+from olive_engine.implementations import implementation
 from olive_engine.models import Manifest, Tree, tokenizer_part
 from olive_engine.planner import Facts, flavours
 from olive_engine.probing import known_environment
 from olive_engine.registry import find_metric, find_pass
 from olive_engine.store import Store
-
-DATA_MODULES = ("olive_engine.data", "olive_engine.config.data")
-"""Where the rules stand by which rows become tokens."""
 
 
 def gather(
@@ -42,27 +39,32 @@ def gather(
     model = _input_model(workflow, store, online=online)
     data_nodes = [node for node in graph.nodes.values() if node.kind == "data"]
     files = {node.name: _source_files(node, workflow) for node in data_nodes}
-    packages = packages_by_system(graph)
+    questions = questions_by_system(graph)
     return Facts(
         input_model=model,
         input_identity=_model_identity(workflow, model),
         tokenizer=tokenizer_part(model.parts["model_path"]).digest if model else "",
         data=files,
         data_identity={node.name: _source_identity(node, files[node.name], workflow, store) for node in data_nodes},
-        implementations={kind_type: _implementation(*kind_type) for kind_type in kinds},
-        environments={name: known_environment(systems[name], sorted(found), store) for name, found in packages.items()},
+        implementations={kind_type: implementation(*kind_type) or "" for kind_type in kinds},
+        environments={name: known_environment(systems[name], asked, store) for name, asked in questions.items()},
         requires=requires,
         seed=workflow.seed,
     )
 
 
-def packages_by_system(graph: PassGraph) -> dict[str, set[str]]:
-    """The distributions that the steps of each system require."""
-    packages: dict[str, set[str]] = {}
+def questions_by_system(graph: PassGraph) -> dict[str, Probe]:
+    """What must be known of each system: the distributions that its steps require, and whether it can do them."""
+    steps: dict[str, set[tuple[str, str]]] = {}
     for node in graph.nodes.values():
-        wanted = {name for requirement in requires_of(node.kind, node.type) for name in flavours(requirement)}
-        packages.setdefault(node.system, set()).update(wanted)
-    return packages
+        steps.setdefault(node.system, set()).add((node.kind, node.type))
+    return {
+        name: Probe(
+            packages=tuple(sorted({each for step in found for one in requires_of(*step) for each in flavours(one)})),
+            steps=tuple(sorted(found)),
+        )
+        for name, found in steps.items()
+    }
 
 
 # --- the input model ----------------------------------------------------------------------------------------------
@@ -180,7 +182,7 @@ def _source_identity(node: Node, files: Mapping[str, Path], workflow: Workflow, 
         raise InvalidWorkflow((Problem(node.path, f"a data file cannot be read: {error}"),)) from None
 
 
-# --- code ---------------------------------------------------------------------------------------------------------
+# --- distributions ---------------------------------------------------------------------------------------------------
 
 
 def requires_of(kind: str, type_: str) -> tuple[str, ...]:
@@ -189,41 +191,3 @@ def requires_of(kind: str, type_: str) -> tuple[str, ...]:
         return DATA_REQUIRES
     cls = find_pass(type_) if kind == "pass" else find_metric(type_)
     return cls.requires if cls else ()
-
-
-def _implementation(kind: str, type_: str) -> str:
-    """The digest of the sources that do a step: its class's package, and the modules that the class says it shares.
-
-    Read each time: in a notebook the code may change between two runs.
-    """
-    if kind == "data":
-        return _sources_digest((), DATA_MODULES)
-    if kind == "evaluate":
-        metric = find_metric(type_)
-        return _sources_digest((metric.__module__,) if metric else (), DATA_MODULES)
-    cls = find_pass(type_)
-    return _sources_digest((cls.__module__,) if cls else (), cls.shared if cls else ())
-
-
-def _sources_digest(classes: tuple[str, ...], shared: tuple[str, ...]) -> str:
-    """Of the packages that hold the modules `classes`, and of the modules `shared` themselves (packages whole)."""
-    own = (_origin(module).parent if "." in module else _origin(module) for module in classes)
-    others = (path.parent if path.name == "__init__.py" else path for path in map(_origin, shared))
-    return digest([_files_digest(root) for root in (*own, *others)])
-
-
-def _origin(module: str) -> Path:
-    """The file of a module, found without importing it.
-
-    Raises:
-        ModuleNotFoundError: it has no source file.
-    """
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no source found for {module}")
-    return Path(spec.origin)
-
-
-def _files_digest(root: Path) -> str:
-    folder = root.parent if root.is_file() else root
-    return digest({name: file_digest(folder / name) for name in files_under(root)})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 from pydantic import JsonValue
@@ -85,7 +86,7 @@ def _carry_out(
     `said` is what speaks against the workflow whatever the machine, and is told with what speaks against it here.
     """
     for attempt in range(1, REPLANS + 1):
-        current, doubts = plan_checked(workflow, store, systems)
+        current, doubts = plan_checked(workflow, store, systems, listener)
         listener.on_event(events.PlanMade(planned_steps(current)))
         for doubt in (*said, *doubts) if attempt == 1 else ():
             listener.on_event(events.Warned(str(doubt)))
@@ -102,18 +103,36 @@ def _carry_out(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def plan_checked(workflow: Workflow, store: Store, systems: Mapping[str, System]) -> tuple[Plan, tuple[Problem, ...]]:
+def plan_checked(
+    workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter
+) -> tuple[Plan, tuple[Problem, ...]]:
     """The plan with everything known that only a run may ask for, and what speaks against it without forbidding it.
 
     Raises:
         InvalidWorkflow: the systems cannot do what is asked of them.
+        SystemUnavailable: a system cannot be asked, or made ready.
     """
-    probe_unknown(graph.build(workflow), systems, store)
+    probe_unknown(graph.build(workflow), systems, store, _tell(listener))
     current = made_plan(workflow, store, systems, online=True)
     problems = check_hosts(workflow, current)
     if errors := tuple(problem for problem in problems if problem.severity == "error"):
         raise InvalidWorkflow(errors)
+    prepare(current, systems, listener)
     return current, problems
+
+
+def prepare(current: Plan, systems: Mapping[str, System], listener: Reporter) -> None:
+    """Make ready the systems on which steps must run.
+
+    Raises:
+        SystemUnavailable: one of them cannot be.
+    """
+    for name in dict.fromkeys(current.steps[step].node.system for step in current.to_run):
+        systems[name].prepare(partial(_tell(listener), name))
+
+
+def _tell(listener: Reporter) -> Callable[[str, str], None]:
+    return lambda system, message: listener.on_event(events.SystemSaid(system, message))
 
 
 # --- results ------------------------------------------------------------------------------------------------------

@@ -6,14 +6,16 @@ judged: a result that is reused needs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from olive_engine import facts, hub, room
 from olive_engine.config.workflow import Workflow
 from olive_engine.contracts import Device, Environment, Known, Objection, System
 from olive_engine.errors import ConfigPath, Problem
 from olive_engine.graph import Node, PassGraph
+from olive_engine.implementations import step_name
 from olive_engine.models import OnnxModel
 from olive_engine.planner import Plan, flavours
 from olive_engine.probing import known_environment, probe
@@ -23,15 +25,23 @@ from olive_engine.requirements import Requirement, bounds, canonical, extras, pi
 from olive_engine.store import Store
 
 
-def probe_unknown(graph: PassGraph, systems: Mapping[str, System], store: Store) -> None:
+def probe_unknown(
+    graph: PassGraph, systems: Mapping[str, System], store: Store, say: Callable[[str, str], None]
+) -> None:
     """Ask every system of the graph what it holds, if only a probe job can tell and none has.
+
+    Args:
+        graph: whose steps are to be run.
+        systems: by name.
+        store: where answers are remembered.
+        say: tells the user what a system does that takes long: its name, and what.
 
     Raises:
         SystemUnavailable: the worker there cannot be run.
     """
-    for name, packages in facts.packages_by_system(graph).items():
-        if known_environment(systems[name], sorted(packages), store) is None:
-            probe(systems[name], sorted(packages), store)
+    for name, question in facts.questions_by_system(graph).items():
+        if known_environment(systems[name], question, store) is None:
+            probe(systems[name], question, store, partial(say, name))
 
 
 def check(workflow: Workflow, plan: Plan) -> tuple[Problem, ...]:
@@ -48,6 +58,7 @@ def check(workflow: Workflow, plan: Plan) -> tuple[Problem, ...]:
         providers = providers_of(workflow, system)
         lacking = _libraries(system, nodes, environment, providers.values(), plan)
         found += lacking
+        found += _other_code(system, nodes, environment, plan)
         if environment.providers or not lacking:
             found += _providers(plan, nodes, environment, providers)
         found += (problem for node in nodes if node.kind == "pass" for problem in _objections(node, environment))
@@ -104,6 +115,24 @@ def _libraries(
     gone = [f"{', '.join(sorted(missing))} {'is' if len(missing) == 1 else 'are'} not installed there"]
     what = ", and ".join([*(gone if missing else ()), *sorted(unfit)])
     return [Problem(("systems", system), what, pip_line(wanted, sorted(others, key=str)))]
+
+
+def _other_code(system: str, nodes: Iterable[Node], environment: Environment, plan: Plan) -> Iterator[Problem]:
+    """Passes and metrics that a probe did not find there as they are here: their results would pass for ours."""
+    if not environment.implementations:  # the engine's own interpreter
+        return
+    for kind, type_ in dict.fromkeys((node.kind, node.type) for node in nodes):
+        there = environment.implementations.get(step_name(kind, type_))
+        what = f"the {_KINDS[kind]} {type_}".rstrip()
+        pip = f"{environment.executable} -m pip install"
+        if there is None:
+            yield Problem(("systems", system), f"{what} is not installed there", f"{pip} the package that brings it")
+        elif there != plan.facts.implementations[kind, type_]:
+            doubt = f"{what} has other code there than here, and so other results"
+            yield Problem(("systems", system), doubt, f"{pip} the same olive-engine and plugins as here")
+
+
+_KINDS = {"pass": "pass", "evaluate": "metric", "data": "data preparation"}
 
 
 def extra_of(node: Node) -> str:

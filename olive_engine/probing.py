@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from pathlib import Path
 
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
-from olive_engine.contracts import Environment, Item, Job, System
+from olive_engine import __version__
+from olive_engine.contracts import Environment, Item, Job, Probe, System
 from olive_engine.digests import digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.store import Store
@@ -16,28 +18,44 @@ from olive_engine.store.files import remove_tree, write_atomic
 POLL_INTERVAL = 0.05
 
 
-def known_environment(system: System, packages: Sequence[str], store: Store) -> Environment | None:
+def known_environment(system: System, asked: Probe, store: Store) -> Environment | None:
     """What the system says of itself, else what a probe found there before; none: it has to be probed."""
-    told = system.environment(packages)
-    if told is not None:
+    told = system.environment(asked.packages)
+    if told is not None or not system.environment_id:
         return told
     try:
-        return Environment.model_validate_json(store.probe_file(_identity(system, packages)).read_bytes())
+        return Environment.model_validate_json(store.probe_file(_identity(system, asked)).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 
 
-def probe(system: System, packages: Sequence[str], store: Store) -> Environment:
+def probe(system: System, asked: Probe, store: Store, say: Callable[[str], None]) -> Environment:
     """Run a probe job on the system and remember its answer.
 
     Raises:
-        SystemUnavailable: the worker there cannot be run.
+        SystemUnavailable: the worker there cannot be run, or is of another version of the engine.
     """
+    system.prepare(say)
+    if not system.environment_id:
+        raise SystemUnavailable(f"{system.name}: it cannot be told which environment its jobs would run in")
     folder = store.new_job()
-    wanted: list[JsonValue] = [*packages]
-    item = Item(key="", step="probe", type="", config={"packages": wanted})
+    item = Item(key="", step="probe", type="", config=asked.model_dump(mode="json"))
     job = Job(id=folder.name, kind="probe", items=(item,), resources=system.resources)
     write_atomic(folder / "job.json", job.model_dump_json())
+    try:
+        environment = _answer(system, folder)
+    finally:
+        remove_tree(folder)
+    if environment.engine != __version__:
+        raise SystemUnavailable(
+            f"{system.name}: olive-engine {environment.engine} is installed there, and {__version__} here; install "
+            f"the same on both sides: {environment.executable or 'python'} -m pip install olive-engine=={__version__}"
+        )
+    write_atomic(store.probe_file(_identity(system, asked)), environment.model_dump_json())
+    return environment
+
+
+def _answer(system: System, folder: Path) -> Environment:
     handle = system.submit(folder)
     try:
         while (update := handle.poll()).state == "running":
@@ -50,10 +68,8 @@ def probe(system: System, packages: Sequence[str], store: Store) -> Environment:
     environment = handle.collect(fetch=False).environment
     if environment is None:
         raise SystemUnavailable(f"{system.name}: its worker did not answer the probe")
-    write_atomic(store.probe_file(_identity(system, packages)), environment.model_dump_json())
-    remove_tree(folder)
     return environment
 
 
-def _identity(system: System, packages: Sequence[str]) -> str:
-    return digest(f"{system.type} {system.environment_id} {' '.join(sorted(packages))}")
+def _identity(system: System, asked: Probe) -> str:
+    return digest([system.type, system.environment_id, __version__, asked.model_dump(mode="json")])

@@ -49,7 +49,7 @@ def run_sweep(
         Interrupted: Ctrl-C, or somebody asked the search to stop.
     """
     started, counter = time.perf_counter(), _Counter(listener)
-    for doubt in dict.fromkeys([*said, *_preflight(workflow, store, systems)]):
+    for doubt in dict.fromkeys([*said, *_preflight(workflow, store, systems, listener)]):
         listener.on_event(events.Warned(str(doubt)))
     searched = search(workflow, Ground(store, systems, counter))
     last = searched.last
@@ -109,13 +109,13 @@ class _Counter(Reporter):
         self._listener.on_event(event)
 
 
-def _preflight(workflow: Workflow, store: Store, systems: Mapping[str, System]) -> list[Problem]:
+def _preflight(workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter) -> list[Problem]:
     """What speaks against running it with any of its alternatives, without forbidding it.
 
     Raises:
         InvalidWorkflow: the systems cannot do what is asked of them.
     """
-    return [doubt for each in with_each_pass(workflow) for doubt in plan_checked(each, store, systems)[1]]
+    return [doubt for each in with_each_pass(workflow) for doubt in plan_checked(each, store, systems, listener)[1]]
 
 
 def _write_retraining(workflow: Workflow, searched: Searched) -> dict[int, Path]:

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TextIO
 
 from olive_engine import machine
-from olive_engine.contracts import EVENT_PREFIX, Environment, EventLine, Job, Result
+from olive_engine.contracts import EVENT_PREFIX, Environment, EventLine, Job, Probe, Result
 from olive_engine.errors import SystemUnavailable
+from olive_engine.implementations import implementation, step_name
 from olive_engine.job_run import JobRun, Residents, full_disk, read_job
 
 DONE_PREFIX = "@done "
@@ -75,11 +76,18 @@ class Worker:
 
 
 def _probe(job: Job) -> Environment | None:
-    """The answer of a probe job: what is installed of the packages that its item lists."""
+    """The answer of a probe job: what is installed of the packages and the code for steps that its item lists."""
     if job.kind != "probe":
         return None
-    packages = job.items[0].config.get("packages")
-    return machine.environment([str(name) for name in packages] if isinstance(packages, list) else [])
+    asked = Probe.model_validate(job.items[0].config)
+    codes = {step_name(*step): implementation(*step) for step in asked.steps}
+    found = machine.environment(asked.packages, job.resources.device)
+    return found.model_copy(
+        update={
+            "implementations": {name: code for name, code in codes.items() if code is not None},
+            "executable": sys.executable,
+        }
+    )
 
 
 def _write_result(folder: Path, result: Result) -> None:

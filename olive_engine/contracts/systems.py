@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
@@ -39,6 +39,8 @@ class Capabilities:
     """`state/` of a key survives from one attempt to the next."""
     keeps_outputs: bool = False
     """Outputs stay where they were made until someone here reads them; `System.fetch` brings them."""
+    outlives_engine: bool = False
+    """A job goes on when the engine has died; `System.attach` finds it for the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,21 @@ class System(ABC):
 
     @property
     def environment_id(self) -> str:
-        """What a probe's answer is remembered under: it changes whenever the environment does."""
+        """What a probe's answer is remembered under: it changes whenever the environment does.
+
+        Told without the network. Empty: it cannot be told before `prepare`.
+        """
         return ""
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Make ready what jobs need there and what may take minutes: an environment, an image. May ask the network.
+
+        Args:
+            say: tells the user what is being done.
+
+        Raises:
+            SystemUnavailable: it cannot be had.
+        """
 
     @abstractmethod
     def submit(self, job: Path) -> Handle:
@@ -106,6 +121,14 @@ class System(ABC):
         Raises:
             SystemUnavailable: it cannot be started there.
         """
+
+    def attach(self, job: Path) -> Handle | None:  # noqa: ARG002 - for systems whose jobs outlive the engine
+        """The job of a folder that an engine submitted here before it died; none: nothing of it is here.
+
+        Raises:
+            SystemUnavailable: the place cannot be asked.
+        """
+        return None
 
     def holds(self, tree: Tree) -> bool:  # noqa: ARG002 - for systems that keep outputs
         """Whether the tree's bytes are already where this system's workers read."""

@@ -95,6 +95,9 @@ class Resources(Wire):
         default=1, ge=1, description="CPU threads of the job: part of bit-identity, never derived from load."
     )
     device: Literal["cpu", "gpu", "npu"] = "cpu"
+    execution_providers: tuple[str, ...] = Field(
+        default=(), description="ONNX Runtime execution providers that models run with, best first; empty: the default."
+    )
     exclusive: bool = Field(default=False, description="Nothing else should run beside it: it measures time.")
 
 
@@ -107,6 +110,13 @@ class Job(Wire):
     models: tuple[Manifest, ...] = ()
     items: tuple[Item, ...]
     resources: Resources = Resources()
+
+
+class Probe(Wire):
+    """What a probe job asks for; it is the config of its only item."""
+
+    packages: tuple[str, ...] = Field(description="Distributions whose versions are wanted.")
+    steps: tuple[tuple[str, str], ...] = Field(description="(step kind, type) of what is to be done there.")
 
 
 class ItemError(Wire):
@@ -150,6 +160,11 @@ class Environment(Wire):
     packages: dict[str, str] = Field(
         default={}, description="Versions of the distributions asked for; absent: not installed."
     )
+    implementations: dict[str, str] = Field(
+        default={},
+        description="Of the steps that a probe asks for (`pass:LoRA`): the digest of their sources; absent: not there.",
+    )
+    executable: str = Field(default="", description="The Python interpreter there; empty: not told.")
 
 
 class Result(Wire):

@@ -24,6 +24,14 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class SystemSaid:
+    """A system does something that may take minutes before it can run anything: it makes an environment."""
+
+    system: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepStarted:
     """A step was handed to its system."""
 
@@ -186,6 +194,7 @@ SweepEvent = SweepBegan | TrialBegan | RungBegan | TrialJudged | TrialEnded | Sw
 RunEvent = (
     PlanMade
     | Warned
+    | SystemSaid
     | StepStarted
     | StepProgress
     | StepLog

@@ -22,6 +22,7 @@ from olive_engine.reporting.events import (
     SweepBegan,
     SweepEnded,
     SweepEvent,
+    SystemSaid,
     TrialBegan,
     TrialEnded,
     TrialJudged,
@@ -119,7 +120,7 @@ class PlainLines(Reporter):
                 self._ended += 1
                 self._skipped += isinstance(event, StepSkipped)
                 self._failed += isinstance(event, StepFailed)
-            case Warned() | StepProgress() | StepLog() | RunFinished():
+            case Warned() | SystemSaid() | StepProgress() | StepLog() | RunFinished():
                 pass
             case SweepBegan() | TrialBegan() | RungBegan() | TrialJudged() | TrialEnded() | SweepEnded():
                 pass
@@ -130,6 +131,8 @@ class PlainLines(Reporter):
                 return self._plan(event) if steps else []
             case Warned(message):
                 return [f"warning: {message}"]
+            case SystemSaid(system, message):
+                return [f"{system}: {message}"]
             case StepStarted(step):
                 return [] if self._many else [f"{step}: started"]
             case StepWaiting(step):

@@ -27,6 +27,7 @@ from olive_engine.reporting.events import (
     SweepBegan,
     SweepEnded,
     SweepEvent,
+    SystemSaid,
     TrialBegan,
     TrialEnded,
     TrialJudged,
@@ -122,7 +123,7 @@ class Terminal(Reporter):
                 self._failed += isinstance(event, StepFailed)
             case RunFinished():
                 self._stop_live()
-            case Warned() | StepLog():
+            case Warned() | SystemSaid() | StepLog():
                 pass
             case SweepBegan() | TrialBegan() | RungBegan() | TrialJudged() | TrialEnded() | SweepEnded():
                 pass  # told of a sweep, which follows them itself
@@ -144,6 +145,8 @@ class Terminal(Reporter):
                 return self._plan(event)
             case Warned(message):
                 return [Text(f"warning: {message}", style="yellow"), ""]
+            case SystemSaid(system, message):
+                return [Text(f"{system}: {message}", style="dim")]
             case StepLog(step, level, message):
                 text = Text(message if level == "info" else f"{level}: {message}", style=_LOG_STYLES.get(level, ""))
                 return [self._line(("·", "dim"), step, text)]

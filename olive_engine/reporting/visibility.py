@@ -16,6 +16,7 @@ from olive_engine.reporting.events import (
     StepWaiting,
     SweepBegan,
     SweepEnded,
+    SystemSaid,
     TrialBegan,
     TrialEnded,
     TrialJudged,
@@ -28,7 +29,7 @@ from olive_engine.reporting.sweep import Sweep
 def shows(level: int, event: RunEvent) -> bool:
     """Whether an event is shown at that level."""
     match event:
-        case PlanMade() | StepStarted() | StepProgress() | StepWaiting() | StepFinished():
+        case PlanMade() | SystemSaid() | StepStarted() | StepProgress() | StepWaiting() | StepFinished():
             return level <= INFO
         case SweepBegan() | TrialBegan() | RungBegan() | TrialJudged():
             return level <= INFO

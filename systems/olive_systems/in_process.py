@@ -12,7 +12,8 @@ from olive_engine import machine
 from olive_engine.contracts import Capabilities, Environment, Resources, Result, System, Update
 from olive_engine.options import Options
 from olive_engine.worker import Worker
-from olive_systems.local import LocalSystemConfig, local_resources, read_result
+from olive_systems.local import LocalSystemConfig, local_resources
+from olive_systems.processes import read_result
 
 
 class InProcess(System):

@@ -145,12 +145,12 @@ def test_a_metric_that_is_no_number_is_kept_as_such(make, project, monkeypatch):
 
 
 def test_code_edited_between_two_runs_of_one_process_counts(make, project, monkeypatch, tmp_path):
-    from olive_engine import facts
+    from olive_engine import implementations
 
     folder = tmp_path / "code"
     folder.mkdir()
     (folder / "module.py").write_text("x = 1")
-    monkeypatch.setattr(facts, "_origin", lambda module: folder / "module.py")
+    monkeypatch.setattr(implementations, "_origin", lambda module: folder / "module.py")
     run(make({"scale": {"type": "ToyScale"}}))
     (folder / "module.py").write_text("x = 2")
     assert plan(make({"scale": {"type": "ToyScale"}})).steps["scale"].reasons == ("the engine's code for it changed",)

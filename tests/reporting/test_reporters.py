@@ -49,7 +49,11 @@ def test_every_event_is_one_json_line_with_all_its_fields(script, clock) -> None
     stream = io.StringIO()
     reporter = JsonLines(stream)
     searched = sweep(lambda _: 0.0, trials=2, doomed=1)
-    others = [events.Warned("cache_dir: little room"), events.RunFinished(1, 0, 0, 2.5, Path("output"))]
+    others = [
+        events.Warned("cache_dir: little room"),
+        events.SystemSaid("box", "made"),
+        events.RunFinished(1, 0, 0, 2.5, Path("output")),
+    ]
     script = [*script(clock), *searched, *others]
     for event in script:
         reporter.on_event(event)
@@ -58,11 +62,11 @@ def test_every_event_is_one_json_line_with_all_its_fields(script, clock) -> None
     for line, event in zip(lines, script, strict=True):
         assert json.loads(line).keys() == {"event", *(field.name for field in dataclasses.fields(event))}
     assert {json.loads(line)["event"] for line in lines} == {
-        "plan_made", "warned", "step_started", "step_progress", "step_log", "step_waiting",
+        "plan_made", "warned", "system_said", "step_started", "step_progress", "step_log", "step_waiting",
         "step_finished", "step_failed", "step_skipped", "run_finished",
         "sweep_began", "trial_began", "rung_began", "trial_judged", "trial_ended", "sweep_ended",
     }  # fmt: skip
-    assert len(typing.get_args(events.RunEvent)) == 16
+    assert len(typing.get_args(events.RunEvent)) == 17
     assert json.loads(lines[-1]) == {
         "event": "run_finished", "executed": 1, "reused": 0, "failed": 0, "seconds": 2.5, "output_dir": "output",
     }  # fmt: skip

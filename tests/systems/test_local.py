@@ -1,7 +1,6 @@
 """What a LocalSystem does when a worker or a caller misbehaves."""
 
 import random
-import subprocess
 import sys
 import time
 
@@ -11,7 +10,8 @@ from olive_engine.testing.harness import Trial, write_job
 from olive_engine.testing.system_conformance import wait
 from olive_engine.testing.toys import build_toy_model
 from olive_systems import InProcess
-from olive_systems.local import LocalHandle, LocalSystemConfig, _death, _Process
+from olive_systems.local import LocalSystemConfig
+from olive_systems.processes import WorkerHandle, WorkerProcess, _death
 
 LEAVES_A_CHILD = """
 import os, subprocess, sys
@@ -21,13 +21,9 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_a_child_that_holds_the_pipes_does_not_hide_a_death(tmp_path, monkeypatch):
-    real = subprocess.Popen
-    monkeypatch.setattr(
-        "olive_systems.local.subprocess.Popen", lambda _, **more: real([sys.executable, "-c", LEAVES_A_CHILD], **more)
-    )
-    process = _Process({})
-    handle: LocalHandle = process.start(tmp_path)
+def test_a_child_that_holds_the_pipes_does_not_hide_a_death(tmp_path):
+    process = WorkerProcess([sys.executable, "-c", LEAVES_A_CHILD], {})
+    handle: WorkerHandle = process.start(tmp_path)
     started = time.monotonic()
     update = wait(handle)
     process.close()
