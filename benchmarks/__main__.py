@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import edits, executor, fuzz, lora, plan, rerun, startup, typos
+from benchmarks import edits, executor, fuzz, lora, plan, rerun, startup, systems, typos
 from benchmarks.report import Report
 
 BENCHMARKS: Mapping[str, Callable[..., Report]] = {
@@ -14,6 +14,7 @@ BENCHMARKS: Mapping[str, Callable[..., Report]] = {
     "plan": plan.measure,
     "executor": executor.measure,
     "rerun": rerun.measure,
+    "systems": systems.measure,
     "lora": lora.measure,
     "typos": typos.measure,
     "edits": edits.measure,

@@ -25,6 +25,7 @@ from olive_engine.contracts import (
 )
 from olive_engine.errors import Failure, Interrupted, StoreCorrupt, SystemUnavailable
 from olive_engine.job_run import full_disk
+from olive_engine.left_jobs import left_jobs, mark_settled, mark_submitted
 from olive_engine.models import Manifest
 from olive_engine.packs import pack_of, share
 from olive_engine.planner import Plan, Step
@@ -125,6 +126,9 @@ class _Execution:
         self._running: list[_Running] = []
         self._records: dict[str, Record] = {}
         self._staging = Staging(plan, store, systems, self._records)
+        self._left = left_jobs(store)
+        used = {step.node.system for step in plan.steps.values()}
+        self._divided = {name for name in used if systems[name].capabilities.cpu_slots > 0}
         self._executed: list[str] = []
         self._failures: dict[str, Failure] = {}
         self._skipped: dict[str, str] = {}
@@ -164,7 +168,12 @@ class _Execution:
         """Stop whatever runs, all at once, and give the locks back."""
         if self._running:
             with ThreadPoolExecutor(len(self._running)) as pool:
-                list(pool.map(lambda running: running.handle.stop(), self._running))
+                left = list(pool.map(_stopped, self._running))
+            for running, error in zip(self._running, left, strict=True):
+                for step in running.steps if error else ():
+                    self._reporter.on_event(
+                        events.StepLog(step.node.name, "warning", f"it may still run there: {error}")
+                    )
         for lock in self._locks.values():
             lock.release()
 
@@ -172,7 +181,7 @@ class _Execution:
 
     def _start_ready(self) -> bool:
         moved = False
-        full: set[str] = set()  # so that thousands of ready steps cost one look at each system
+        full: set[tuple[str, bool]] = set()  # so that thousands of ready steps cost one look at each system
         for name in list(self._ready):
             if name not in self._ready:  # went along with a step before it
                 continue
@@ -185,23 +194,23 @@ class _Execution:
                 self._store.touch(record)
                 self._finish(step, record, reused=True)
                 moved = True
-            elif step.node.system in full:
+            elif self._lane(step) in full:
                 continue
             elif not self._has_room(step):
                 if not is_timing(step.node):  # that one waits for more than room on its system
-                    full.add(step.node.system)
+                    full.add(self._lane(step))
             elif self._lock(step):
                 moved = True
                 if record := self._made_meanwhile(step):
                     del self._ready[name]
                     self._finish(step, record, reused=True)
-                else:
+                elif not self._attach(step):
                     self._submit(self._bundle(step))
         return moved
 
     def _made_meanwhile(self, step: Step) -> Record | None:
         """What another run has computed between our plan and our lock."""
-        record = self._past.find(key_of(step))
+        record = self._store.records.load(key_of(step))
         if record and not self._past.missing(record) and record.inputs == self._staging.read(step.node):
             return record
         return None
@@ -212,12 +221,20 @@ class _Execution:
         return record if record is not None and record.inputs == self._staging.read(step.node) else None
 
     def _has_room(self, step: Step) -> bool:
-        here = [running for running in self._running if running.system is self._systems[step.node.system]]
         if any(running.job.resources.exclusive for running in self._running):
             return False  # it measures time, and systems may share this machine
         if is_timing(step.node):
             return not self._running
-        return len(here) < self._systems[step.node.system].capabilities.max_parallel
+        capabilities, lane = self._systems[step.node.system].capabilities, self._lane(step)
+        return self._count(lane) < (capabilities.cpu_slots if lane[1] else capabilities.max_parallel)
+
+    def _lane(self, step: Step) -> tuple[str, bool]:
+        """What a step takes its slot of: its system, and whether of the slots there without an accelerator."""
+        return step.node.system, step.node.kind == "data" and step.node.system in self._divided
+
+    def _count(self, lane: tuple[str, bool]) -> int:
+        """How many jobs run in a lane."""
+        return sum(self._lane(running.steps[0]) == lane for running in self._running)
 
     def _lock(self, step: Step) -> bool:
         """Take the right to compute the step; false while another run has it."""
@@ -254,7 +271,7 @@ class _Execution:
             if other.node.name not in self._alone and self._reusable(other) is None and pack_of(other) == pack
         ]
         system = self._systems[step.node.system]
-        free = system.capabilities.max_parallel - sum(running.system is system for running in self._running)
+        free = system.capabilities.max_parallel - self._count(self._lane(step))
         return (step, *self._taken(other for other in share(step, others, free * self._sharers) if other is not step))
 
     def _same_model(self, step: Step) -> tuple[Step, ...]:
@@ -283,6 +300,35 @@ class _Execution:
                     along.append(other)
         return along
 
+    def _attach(self, step: Step) -> bool:
+        """Go on with the job of a step that an engine before this one submitted, if it outlived that engine."""
+        left = self._left.pop(key_of(step), None)
+        system = self._systems[step.node.system]
+        if left is None or not system.capabilities.outlives_engine:
+            return False
+        folder, job = left
+        try:
+            handle = system.attach(folder)
+        except SystemUnavailable as error:
+            self._reporter.on_event(events.StepLog(step.node.name, "warning", f"begun anew: {error}"))
+            return False
+        if handle is None:
+            return False
+        ready = {other.key: other for other in self._ready.values()}
+        steps = [ready[item.key] for item in job.items if item.key in ready]
+        others = [other for other in steps if other is not step]
+        if len(steps) < len(job.items) or not all(self._lock(other) for other in others):
+            self._release(tuple(others))
+            handle.stop()  # the workflow has changed since: nobody would take all that it gives
+            remove_tree(folder)
+            return False
+        for each in steps:
+            del self._ready[each.node.name]
+            reason = "an earlier run was ended while it ran there: it goes on"
+            self._reporter.on_event(events.StepStarted(each.node.name, system.name, (reason,)))
+        self._running.append(_Running(job, folder, tuple(steps), system, handle, folder.stat().st_mtime))
+        return True
+
     # --- submit ---------------------------------------------------------------------------------------------------
 
     def _submit(self, steps: tuple[Step, ...]) -> None:
@@ -294,6 +340,8 @@ class _Execution:
         try:
             folder = self._store.new_job()
             job = self._staging.write_job(folder, steps, system)
+            if system.capabilities.outlives_engine:
+                mark_submitted(folder)
             handle = system.submit(folder)
         except StoreCorrupt as damage:
             self._damaged = damage
@@ -329,6 +377,7 @@ class _Execution:
                 self._collect(running)
             else:
                 self._lost(running, update.detail)
+            mark_settled(running.folder)
         return moved
 
     def _tell(self, running: _Running, line: EventLine) -> None:
@@ -385,6 +434,8 @@ class _Execution:
             )
             self._store.records.save(record)
             self._store.drop_state(record.key)
+            if not step.node.private and step.node.until == 1:
+                self._store.share(record)
             self._executed.append(step.node.name)
             self._finish(step, record, reused=False)
         elif item.error is not None:
@@ -419,7 +470,9 @@ class _Execution:
         self._release((step,))
         self._records[name] = self._staging.relocated(step.node, record) if reused else record
         self._reporter.on_event(
-            events.StepFinished(name, reused, record.provenance.seconds, record.metrics, record.size)
+            events.StepFinished(
+                name, reused, record.provenance.seconds, record.metrics, record.size, record.provenance.source
+            )
         )
         for follower in self._followers[name]:
             self._waits[follower] -= 1
@@ -449,6 +502,16 @@ class _Execution:
         for step in steps:
             if step.key and (lock := self._locks.pop(step.key, None)):
                 lock.release()
+
+
+def _stopped(running: _Running) -> str:
+    """Stop a job for good; why it could not be. One that cannot be reached stays marked, and the next run finds it."""
+    try:
+        running.handle.stop()
+    except SystemUnavailable as error:
+        return str(error)
+    mark_settled(running.folder)
+    return ""
 
 
 def _unheard(folder: Path) -> Iterator[EventLine]:

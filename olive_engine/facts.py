@@ -22,6 +22,7 @@ from olive_engine.implementations import implementation
 from olive_engine.models import Manifest, Tree, tokenizer_part
 from olive_engine.planner import Facts, flavours
 from olive_engine.probing import known_environment
+from olive_engine.providers import full_name
 from olive_engine.registry import find_metric, find_pass
 from olive_engine.store import Store
 
@@ -50,6 +51,9 @@ def gather(
         environments={name: known_environment(systems[name], asked, store) for name, asked in questions.items()},
         requires=requires,
         seed=workflow.seed,
+        execution_providers={
+            name: tuple(map(full_name, systems[name].resources.execution_providers)) for name in questions
+        },
     )
 
 

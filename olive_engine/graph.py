@@ -7,7 +7,7 @@ Steps are named as users see them: a pass by its name, data preparation ``data:<
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from typing import Literal
@@ -19,6 +19,7 @@ from olive_engine.errors import ConfigPath, InvalidWorkflow, Problem
 from olive_engine.models import HfAdapterModel, HfModel, Model, OnnxModel
 from olive_engine.options import DataRef, Options, marked
 from olive_engine.registry import find_metric, find_pass
+from olive_engine.sharing import private_steps
 
 LOCAL = "local"
 """The name of the system that a workflow without `systems` runs on: this machine."""
@@ -45,6 +46,9 @@ class Node:
     """Where in its own budget a training halts, as a fraction; 1: it is the whole, and gives the model."""
     after: str | None = None
     """The step in whose `TrialState` the same training halted before; none: it begins at the beginning."""
+
+    private: str = ""
+    """Why its result is of no use to other machines, and theirs not to this one; empty: it may be shared."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -94,7 +98,17 @@ def build(workflow: Workflow) -> PassGraph:
         )
     if problems:
         raise InvalidWorkflow(tuple(problems))
-    return PassGraph(_ordered(nodes), finals)
+    return _with_private(workflow, PassGraph(_ordered(nodes), finals))
+
+
+def _with_private(workflow: Workflow, graph: PassGraph) -> PassGraph:
+    """The graph with the steps marked that the shared cache, if there is one, has nothing to do with."""
+    if workflow.shared_cache is None:
+        return graph
+    private = private_steps(workflow, graph)
+    return replace(
+        graph, nodes={name: replace(node, private=private.get(name, "")) for name, node in graph.nodes.items()}
+    )
 
 
 def input_kind(workflow: Workflow) -> type[Model]:
@@ -211,7 +225,7 @@ def _class(entry: PassEntry) -> type[AnyPass]:
 def _pass_node(workflow: Workflow, name: str, entry: PassEntry, inputs: tuple[str, ...]) -> Node:
     cls = _class(entry)
     host = workflow.host or LOCAL
-    default = host if cls.runs_on == "host" else (workflow.target or host)
+    default = host if cls.runs_on == "host" else (entry.target or workflow.target or host)
     return Node(
         name=name,
         kind="pass",
@@ -238,7 +252,8 @@ def _steps(
             yield _pass_node(workflow, subject, workflow.passes[subject][0], inputs[subject])
         for evaluator in judged.get(subject, ()):
             for index, metric in enumerate(workflow.evaluators[evaluator].metrics):
-                yield _metric_node(workflow, subject, metric, ("evaluators", evaluator, "metrics", index))
+                path = ("evaluators", evaluator, "metrics", index)
+                yield _metric_node(workflow, subject, metric, path, _target(workflow, subject, evaluator))
 
 
 def _judged(workflow: Workflow, finals: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -250,7 +265,13 @@ def _judged(workflow: Workflow, finals: tuple[str, ...]) -> dict[str, tuple[str,
     return found | ({INPUT_MODEL: tuple(dict.fromkeys(used))} if workflow.evaluate_input_model else {})
 
 
-def _metric_node(workflow: Workflow, subject: str, metric: MetricEntry, path: ConfigPath) -> Node:
+def _target(workflow: Workflow, subject: str, evaluator: str) -> str:
+    """The system that measures a model: its pass says it, else its evaluator, else the workflow."""
+    own = workflow.passes[subject][0].target if subject in workflow.passes else None
+    return own or workflow.evaluators[evaluator].target or workflow.target or workflow.host or LOCAL
+
+
+def _metric_node(workflow: Workflow, subject: str, metric: MetricEntry, path: ConfigPath, system: str) -> Node:
     cls = find_metric(metric.type)
     if cls is None:
         raise InvalidWorkflow((Problem((*path, "type"), f"there is no metric of type `{metric.type}`"),))
@@ -259,7 +280,7 @@ def _metric_node(workflow: Workflow, subject: str, metric: MetricEntry, path: Co
         kind="evaluate",
         type=cls.type,
         config=_with_batch_size(workflow, metric),
-        system=workflow.target or workflow.host or LOCAL,
+        system=system,
         inputs=(subject,),
         data={"data_config": f"data:{metric.data_config}"} if metric.data_config else {},
         path=path,

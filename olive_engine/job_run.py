@@ -41,6 +41,7 @@ from olive_engine.digests import file_digest, files_under
 from olive_engine.errors import Stopped, SystemUnavailable
 from olive_engine.models import Artifact, FileEntry, Manifest, Model, Tree, TrialState
 from olive_engine.options import Packable, marked
+from olive_engine.providers import full_name
 from olive_engine.registry import find_metric, find_pass
 from olive_engine.store.sources import is_local, local_folder
 
@@ -233,7 +234,7 @@ class JobRun:
             state=folders[1],
             scratch=folders[2],
             seed=item.seed,
-            device=Device(resources.device, here.bf16),
+            device=Device(resources.device, here.bf16, tuple(map(full_name, resources.execution_providers))),
             threads=resources.threads,
             data=self._data(item, index),
             resident=self._resident,

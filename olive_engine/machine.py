@@ -30,7 +30,7 @@ def environment(packages: Iterable[str], device: DeviceKind | None = None) -> En
         packages: distribution names; those not installed are left out. Those of ONNX Runtime are always told.
         device: what work is done on; default: the best that is found.
     """
-    device = device or _device()
+    device = device or best_device(package_version("torch"))
     return Environment(
         engine=__version__,
         python=".".join(str(part) for part in sys.version_info[:3]),
@@ -41,6 +41,16 @@ def environment(packages: Iterable[str], device: DeviceKind | None = None) -> En
         providers=providers.available(),
         packages={name: found for name in sorted({*packages, *providers.FLAVOURS}) if (found := package_version(name))},
     )
+
+
+def best_device(torch: str) -> Literal["cpu", "gpu"]:
+    """What work is done on if nothing is said: a GPU where an NVIDIA driver is loaded, unless torch is a CPU build.
+
+    Args:
+        torch: the version of it that is installed; empty: none is.
+    """
+    has_driver = Path("/proc/driver/nvidia/version").exists()
+    return "gpu" if has_driver and not torch.endswith("+cpu") else "cpu"
 
 
 def identity() -> str:
@@ -95,12 +105,6 @@ def peak_memory() -> int:
     except ImportError:
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _device() -> Literal["cpu", "gpu"]:
-    """A GPU where an NVIDIA driver is loaded and the installed torch is not a CPU build."""
-    has_driver = Path("/proc/driver/nvidia/version").exists()
-    return "gpu" if has_driver and not package_version("torch").endswith("+cpu") else "cpu"
 
 
 def _gpus(device: DeviceKind) -> tuple[Gpu, ...]:

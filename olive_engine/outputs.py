@@ -25,7 +25,7 @@ from pydantic import JsonValue
 
 from olive_engine import __version__
 from olive_engine.config.local_models import local_path, looks_local
-from olive_engine.config.masking import is_secret
+from olive_engine.config.masking import is_secret, known_forms_masked
 from olive_engine.config.variables import REFERENCE
 from olive_engine.config.workflow import HfModelConfig, Workflow
 from olive_engine.contracts import System
@@ -224,26 +224,15 @@ def _lock(workflow: Workflow, plan: Plan, outcome: Outcome, written: Mapping[str
     }
 
 
-def _masked(workflow: dict[str, JsonValue]) -> JsonValue:
-    """The workflow without secrets, and without the values of environment variables, which may be some."""
-    shown = _without_secrets(workflow, ())
-    systems = shown.get("systems") if isinstance(shown, dict) else None
-    for entry in systems.values() if isinstance(systems, dict) else ():
-        options = entry.get("options") if isinstance(entry, dict) else None
-        variables = options.get("environment_variables") if isinstance(options, dict) else None
-        if isinstance(options, dict) and isinstance(variables, dict):
-            options["environment_variables"] = dict.fromkeys(variables, _HIDDEN)
-    return shown
-
-
-def _without_secrets(value: JsonValue, path: ConfigPath) -> JsonValue:
+def _masked(value: JsonValue, path: ConfigPath = ()) -> JsonValue:
     """A copy in which references to variables stand, and no text that is a secret itself."""
     if isinstance(value, dict):
-        return {name: _without_secrets(each, (*path, name)) for name, each in value.items()}
+        return {name: _masked(each, (*path, name)) for name, each in value.items()}
     if isinstance(value, list):
-        return [_without_secrets(each, (*path, index)) for index, each in enumerate(value)]
-    hidden = isinstance(value, str) and is_secret(path) and not REFERENCE.fullmatch(value)
-    return _HIDDEN if hidden else value
+        return [_masked(each, (*path, index)) for index, each in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    return _HIDDEN if is_secret(path) and not REFERENCE.search(value) else known_forms_masked(value)
 
 
 def _pretty(value: JsonValue) -> str:

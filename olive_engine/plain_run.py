@@ -64,6 +64,8 @@ def run_plain(
     except OSError as error:
         if not outcome.failures:  # else the failed step is the better news
             raise SystemUnavailable(f"the report could not be written: {error}") from error
+    if trouble := store.finish_sharing():
+        listener.on_event(events.Warned(trouble))
     listener.on_event(
         events.RunFinished(
             executed=done + len(outcome.executed),

@@ -18,7 +18,7 @@ from olive_engine.contracts import Device, Environment
 from olive_engine.digests import digest
 from olive_engine.errors import dotted
 from olive_engine.graph import Node, PassGraph
-from olive_engine.models import Manifest
+from olive_engine.models import Manifest, OnnxModel
 from olive_engine.options import DataRef, Options, marked
 from olive_engine.registry import find_metric, find_pass
 from olive_engine.store import Record
@@ -48,6 +48,8 @@ class Facts:
     requires: Mapping[tuple[str, str], tuple[str, ...]]
     """(step kind, type) -> distributions whose versions count."""
     seed: int = 0
+    execution_providers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """System -> what ONNX models are run with there; none: as each model says."""
 
 
 def flavours(requirement: str) -> tuple[str, ...]:
@@ -67,8 +69,8 @@ def installed(requirement: str, environment: Environment) -> str:
 class PastResults(Protocol):
     """What the planner asks of a store."""
 
-    def find(self, key: str) -> Record | None:
-        """The record of that key."""
+    def find(self, key: str, node: Node) -> Record | None:
+        """The record of that key, which is the key of a step."""
 
     def last(self, node: Node) -> Record | None:
         """The record that the step of that name used last."""
@@ -118,13 +120,29 @@ def plan(graph: PassGraph, facts: Facts, past: PastResults) -> Plan:
     return Plan(steps, graph, facts)
 
 
+def runs_onnx(node: Node, steps: Mapping[str, Step], facts: Facts) -> bool:
+    """Whether a step runs an ONNX model on its system's providers. A pass that only builds one for them does not."""
+    if node.kind == "evaluate":
+        runtime = any(name.startswith("onnxruntime") for name in facts.requires[node.kind, node.type])
+        return runtime and any(_gives_onnx(source, steps, facts) for source in node.inputs)
+    cls = find_pass(node.type) if node.kind == "pass" else None
+    return cls is not None and cls.runs_on == "target" and OnnxModel in cls.accepts
+
+
+def _gives_onnx(source: str, steps: Mapping[str, Step], facts: Facts) -> bool:
+    if source not in steps:  # the input model
+        return facts.input_model is not None and facts.input_model.kind == OnnxModel.__name__
+    cls = find_pass(steps[source].node.type)
+    return cls is not None and OnnxModel in cls.produces
+
+
 def _step(node: Node, facts: Facts, past: PastResults, before: Mapping[str, Step]) -> Step:
     unknown = _unknown(node, facts, before)
     ingredients = _ingredients(node, facts, before)
     if unknown:
         return Step(node, None, ingredients, (unknown,))
     key = digest(dict(ingredients))
-    record = past.find(key)
+    record = past.find(key, node)
     if record is None:
         return Step(node, key, ingredients, tuple(_changes(node, ingredients, past.last(node))))
     if name := past.missing(record):
@@ -147,7 +165,8 @@ def _ingredients(node: Node, facts: Facts, before: Mapping[str, Step]) -> dict[s
     """All that the step's result depends on."""
     kind_type = (node.kind, node.type)
     environment = facts.environments.get(node.system)
-    device = Device(environment.device, environment.bf16) if environment else Device()
+    providers = facts.execution_providers.get(node.system, ()) if runs_onnx(node, before, facts) else ()
+    device = Device(environment.device, environment.bf16, providers) if environment else Device()
     ingredients: dict[str, JsonValue] = {
         "kind": node.kind,
         "type": node.type,
@@ -185,7 +204,8 @@ def _own_options(config: Options) -> dict[str, JsonValue]:
 
 def _device_facts(node: Node, device: Device) -> dict[str, JsonValue]:
     if node.kind == "evaluate":
-        return {"device": device.kind}
+        providers: JsonValue = list(device.execution_providers)
+        return {"device": device.kind, **({"execution_providers": providers} if providers else {})}
     cls = find_pass(node.type)
     return dict(cls.device_facts(node.config, device)) if cls else {}
 

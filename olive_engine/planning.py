@@ -22,6 +22,7 @@ from olive_engine.reporting.planned import PlannedStep
 from olive_engine.search.searched import searches
 from olive_engine.staging import CachedResults
 from olive_engine.store import Store
+from olive_engine.store.shared import SharedCache
 
 DEFAULT_SYSTEM = "LocalSystem"
 DEBUG_SYSTEM = "InProcess"
@@ -94,13 +95,14 @@ def made_plan(workflow: Workflow, store: Store, systems: Mapping[str, System], *
     """The plan of a judged workflow whose hub names are pinned."""
     built = graph.build(workflow)
     gathered = facts_module.gather(workflow, built, systems, store, online=online)
-    return planner.plan(built, gathered, CachedResults(store, systems))
+    return planner.plan(built, gathered, CachedResults(store, systems, online=online))
 
 
 @contextmanager
 def opened(workflow: Workflow, *, debug: bool) -> Iterator[tuple[Store, dict[str, System]]]:
     """The store and the systems of a workflow, closed at the end."""
-    store = Store(workflow.base_dir / workflow.cache_dir)
+    shared = SharedCache(workflow.shared_cache, workflow.base_dir) if workflow.shared_cache else None
+    store = Store(workflow.base_dir / workflow.cache_dir, shared)
     if store.root.exists() and not store.root.is_dir():
         raise InvalidWorkflow((Problem(("cache_dir",), f"{store.root} is a file", "name a folder"),))
     entries = {graph.LOCAL: SystemEntry(type=DEFAULT_SYSTEM), **workflow.systems}
@@ -118,3 +120,4 @@ def opened(workflow: Workflow, *, debug: bool) -> Iterator[tuple[Store, dict[str
     finally:
         for system in systems.values():
             system.close()
+        store.close()

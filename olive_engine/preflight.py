@@ -6,18 +6,20 @@ judged: a result that is reused needs nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
-from olive_engine import facts, hub, room
+from olive_engine import accelerators, facts, hub, room
+from olive_engine.config.masking import VARIABLES
+from olive_engine.config.variables import REFERENCE
 from olive_engine.config.workflow import Workflow
 from olive_engine.contracts import Device, Environment, Known, Objection, System
 from olive_engine.errors import ConfigPath, Problem
 from olive_engine.graph import Node, PassGraph
 from olive_engine.implementations import step_name
-from olive_engine.models import OnnxModel
-from olive_engine.planner import Plan, flavours
+from olive_engine.planner import Plan, flavours, runs_onnx
 from olive_engine.probing import known_environment, probe
 from olive_engine.providers import distributions_for, full_name
 from olive_engine.registry import find_metric, find_pass, find_system
@@ -52,6 +54,7 @@ def check(workflow: Workflow, plan: Plan) -> tuple[Problem, ...]:
         steps.setdefault(node.system, []).append(node)
     found: list[Problem] = []
     for system, nodes in steps.items():
+        found += _variables(workflow, system)
         environment = plan.facts.environments.get(system)
         if environment is None:  # not probed yet: `run` asks it first
             continue
@@ -59,6 +62,7 @@ def check(workflow: Workflow, plan: Plan) -> tuple[Problem, ...]:
         lacking = _libraries(system, nodes, environment, providers.values(), plan)
         found += lacking
         found += _other_code(system, nodes, environment, plan)
+        found += accelerators.check(workflow, system, nodes, environment, plan)
         if environment.providers or not lacking:
             found += _providers(plan, nodes, environment, providers)
         found += (problem for node in nodes if node.kind == "pass" for problem in _objections(node, environment))
@@ -67,8 +71,10 @@ def check(workflow: Workflow, plan: Plan) -> tuple[Problem, ...]:
 
 def not_yet(workflow: Workflow) -> tuple[Problem, ...]:
     """What the workflow asks for and this version cannot do, wherever it runs."""
-    named = {workflow.host, workflow.target, *(entry.host for slot in workflow.passes.values() for entry in slot)}
-    systems = ((name, find_system(entry.type)) for name, entry in workflow.systems.items() if name in named)
+    entries = [entry for slot in workflow.passes.values() for entry in slot]
+    of_passes = {place for entry in entries for place in (entry.host, entry.target)}
+    named = {workflow.host, workflow.target, *of_passes, *(each.target for each in workflow.evaluators.values())}
+    systems = ((name, find_system(each.type)) for name, each in workflow.systems.items() if name in named)
     hint = "the workflow can be validated and planned"
     places = (Problem(("systems", name), cls.not_yet, hint) for name, cls in systems if cls and cls.not_yet)
     return (*workflow.unavailable, *places, *hub.not_yet(workflow))
@@ -77,6 +83,18 @@ def not_yet(workflow: Workflow) -> tuple[Problem, ...]:
 def as_warnings(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """The same problems where nothing is going to be run."""
     return tuple(replace(problem, severity="warning") for problem in problems)
+
+
+def _variables(workflow: Workflow, system: str) -> Iterator[Problem]:
+    """Variables of this machine that those of a system refer to, and that are not set."""
+    entry = workflow.systems.get(system)
+    given: Mapping[str, str] = getattr(entry.options, VARIABLES, {}) if entry else {}
+    for name, text in given.items():
+        for match in REFERENCE.finditer(text):
+            if match[1] not in os.environ and match[2] is None:
+                what = f"the environment variable {match[1]} is not set"
+                hint = f"set it, or give a default: ${{env:{match[1]}:-…}}"
+                yield Problem(("systems", system, VARIABLES, name), what, hint)
 
 
 # --- libraries ----------------------------------------------------------------------------------------------------
@@ -157,13 +175,11 @@ def fitting_extra(extra: str, device: str, installed: Iterable[str], providers: 
 
 
 def providers_of(workflow: Workflow, system: str) -> dict[ConfigPath, str]:
-    """The execution providers that a system's accelerators name, by where they stand; none for most systems."""
-    entry = workflow.systems.get(system)
-    accelerators = entry.options.model_dump().get("accelerators") if entry else None
+    """The execution providers that a system's accelerator names, by where they stand; none for most systems."""
     return {
-        ("systems", system, "accelerators", index, "execution_providers", place): str(provider)
-        for index, accelerator in enumerate(accelerators or ())
-        for place, provider in enumerate(accelerator.get("execution_providers") or ())
+        ("systems", system, "accelerators", 0, "execution_providers", place): provider
+        for accelerator in accelerators.accelerators_of(workflow, system)[:1]
+        for place, provider in enumerate(accelerator.execution_providers)
     }
 
 
@@ -171,30 +187,13 @@ def _providers(
     plan: Plan, nodes: Iterable[Node], environment: Environment, named: Mapping[ConfigPath, str]
 ) -> Iterator[Problem]:
     """Providers that a system is to run ONNX models with, and that its ONNX Runtime was built without."""
-    if environment.providers is None or not any(_runs_onnx(node, plan) for node in nodes):
+    if environment.providers is None or not any(runs_onnx(node, plan.steps, plan.facts) for node in nodes):
         return
     for path, provider in named.items():
         if full_name(provider) not in environment.providers:
             has = ", ".join(environment.providers) or "none: it is not installed"
             what = f"the ONNX Runtime there has no {full_name(provider)} (it has {has})"
             yield Problem(path, what, _remedy(provider, environment))
-
-
-def _runs_onnx(node: Node, plan: Plan) -> bool:
-    """Whether a step runs an ONNX model on its system's providers. A pass that only builds one for them does not."""
-    if node.kind == "evaluate":
-        runtime = any(name.startswith("onnxruntime") for name in plan.facts.requires[node.kind, node.type])
-        return runtime and any(_gives_onnx(source, plan) for source in node.inputs)
-    cls = find_pass(node.type) if node.kind == "pass" else None
-    return cls is not None and cls.runs_on == "target" and OnnxModel in cls.accepts
-
-
-def _gives_onnx(source: str, plan: Plan) -> bool:
-    if source not in plan.steps:  # the input model
-        manifest = plan.facts.input_model
-        return manifest is not None and manifest.kind == OnnxModel.__name__
-    cls = find_pass(plan.steps[source].node.type)
-    return cls is not None and OnnxModel in cls.produces
 
 
 def _remedy(provider: str, environment: Environment) -> str:

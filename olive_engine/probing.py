@@ -20,13 +20,13 @@ POLL_INTERVAL = 0.05
 
 def known_environment(system: System, asked: Probe, store: Store) -> Environment | None:
     """What the system says of itself, else what a probe found there before; none: it has to be probed."""
-    told = system.environment(asked.packages)
-    if told is not None or not system.environment_id:
-        return told
-    try:
-        return Environment.model_validate_json(store.probe_file(_identity(system, asked)).read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
+    found = system.environment(asked.packages)
+    if found is None and system.environment_id:
+        try:
+            found = Environment.model_validate_json(store.probe_file(_identity(system, asked)).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+    return found.model_copy(update={"variables": system.variables}) if found else None
 
 
 def probe(system: System, asked: Probe, store: Store, say: Callable[[str], None]) -> Environment:

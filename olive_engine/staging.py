@@ -15,6 +15,7 @@ from olive_engine.planner import Plan, Step
 from olive_engine.registry import find_metric
 from olive_engine.store import Record, Store
 from olive_engine.store.files import remove_tree
+from olive_engine.store.shared import SharedCache
 from olive_engine.store.sources import is_local
 
 
@@ -160,15 +161,35 @@ class Staging:
 
 
 class CachedResults:
-    """The planner's view of a store: records whose files are here, or with a system that can bring them."""
+    """The planner's view of a store: records whose files are here, or with a keeper that can bring them."""
 
-    def __init__(self, store: Store, systems: Mapping[str, System]) -> None:
+    def __init__(self, store: Store, systems: Mapping[str, System], *, online: bool = False) -> None:
+        """Look at a store.
+
+        Args:
+            store: the cache, and the shared cache behind it.
+            systems: by name; some keep what was made there.
+            online: whether the shared cache is asked, and not only where it is a folder.
+        """
         self._store = store
         self._systems = systems
+        self._online = online
 
-    def find(self, key: str) -> Record | None:
-        """The record of that key."""
-        return self._store.records.load(key)
+    def find(self, key: str, node: Node) -> Record | None:
+        """The record of that key; one that only the shared cache has becomes one of this cache, without its bytes."""
+        record = self._store.records.load(key)
+        if record is None or self.missing(record):
+            return self._shared(key, node) or record
+        return record
+
+    def _shared(self, key: str, node: Node) -> Record | None:
+        shared = self._store.shared
+        if shared is None or node.private or node.until < 1 or not (self._online or shared.is_local):
+            return None
+        record = shared.find(key)
+        if record is not None and self._online:
+            self._store.records.save(record)
+        return record
 
     def last(self, node: Node) -> Record | None:
         """The record that the step of that name used last."""
@@ -177,22 +198,23 @@ class CachedResults:
     def missing(self, record: Record) -> str:
         """Which file of the record's output is no longer there; empty: none."""
         for tree in record.trees:
-            if tree.location and _keeper(self._systems, tree) is None:
-                return tree.location
-        return next((name for tree in record.trees if (name := self._store.missing(tree))), "")
+            gone = self._store.missing(Tree(files=tree.files))
+            if gone and _keeper(tree, self._store, self._systems) is None:
+                return tree.location or gone
+        return ""
 
 
 def bring(tree: Tree, store: Store, systems: Mapping[str, System]) -> Tree:
-    """Fetch a tree that a system keeps into the store.
+    """Fetch a tree that a system or the shared cache keeps into the store.
 
     Raises:
-        SystemUnavailable: no system of this workflow keeps it.
+        SystemUnavailable: no system of this workflow keeps it, nor the shared cache.
         StoreCorrupt: it arrived with other bytes than its digests say.
     """
     here = Tree(files=tree.files)
     if not store.missing(here):
         return here
-    keeper = _keeper(systems, tree)
+    keeper = _keeper(tree, store, systems)
     if keeper is None:
         raise SystemUnavailable(f"no system of this workflow can read {tree.location}")
     folder = store.new_job()
@@ -226,5 +248,7 @@ def _tokenizer_only(manifest: Manifest) -> Manifest:
     return Manifest(kind="HfModel", parts=parts)
 
 
-def _keeper(systems: Mapping[str, System], tree: Tree) -> System | None:
-    return next((system for system in systems.values() if system.holds(tree)), None)
+def _keeper(tree: Tree, store: Store, systems: Mapping[str, System]) -> System | SharedCache | None:
+    """Who can bring the bytes of a tree."""
+    keepers = (*systems.values(), *([store.shared] if store.shared else ()))
+    return next((keeper for keeper in keepers if keeper.holds(tree)), None)

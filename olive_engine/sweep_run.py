@@ -61,8 +61,8 @@ def run_sweep(
         _write_reports(workflow, summary, listener)
         raise PassFailed((_why_none(last),))
     files = _write_retraining(workflow, searched)
-    for system in left_out(workflow):
-        what = f"systems.{system}.environment_variables may be secret, and are not written to {outputs.RETRAIN_FILE}"
+    for secret in left_out(workflow):
+        what = f"{secret} is a secret, and is not written to {outputs.RETRAIN_FILE}; give it as ${{env:NAME}}"
         listener.on_event(events.Warned(what))
     retrain = {number: Retrain(retrain_command(file), str(file)) for number, file in files.items()}
     report = _write_reports(workflow, replace(summary, retrain=retrain), listener)

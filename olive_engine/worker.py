@@ -16,16 +16,17 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from olive_engine import machine
-from olive_engine.contracts import EVENT_PREFIX, Environment, EventLine, Job, Probe, Result
+from olive_engine.contracts import EVENT_PREFIX, Environment, EventLine, ItemResult, Job, Log, Probe, Result
 from olive_engine.errors import SystemUnavailable
 from olive_engine.implementations import implementation, step_name
 from olive_engine.job_run import JobRun, Residents, full_disk, read_job
+from olive_engine.secrecy import MaskedStream, Secrets
 
 DONE_PREFIX = "@done "
 STOP_LINE = "@stop"
@@ -39,6 +40,7 @@ class Worker:
         self._output = output
         self._residents = Residents()
         self._stop = threading.Event()
+        self._secrets = Secrets()
 
     def stop(self) -> None:
         """Ask the running job to stop."""
@@ -52,6 +54,7 @@ class Worker:
             OSError: the result cannot be written.
         """
         self._stop.clear()
+        self._secrets = Secrets.among(os.environ)
         folder = folder.absolute()  # whatever a pass makes the working directory
         job = read_job(folder)
         with (folder / "events.jsonl").open("a", encoding="utf-8") as events:
@@ -59,7 +62,7 @@ class Worker:
             result = Result(id=job.id, items=(), environment=_probe(job))
             for batch in run.batches():
                 with _surroundings_kept():
-                    items = (*result.items, *run.run(batch))
+                    items = (*result.items, *(_without(self._secrets, item) for item in run.run(batch)))
                 result = result.model_copy(update={"items": items, "peak_memory": machine.peak_memory()})
                 _write_result(folder, result)
         if not result.items:
@@ -67,6 +70,9 @@ class Worker:
         return result
 
     def _emit(self, line: EventLine, events: TextIO) -> None:
+        if isinstance(line.event, Log):
+            said = line.event.model_copy(update={"message": self._secrets.masked(line.event.message)})
+            line = line.model_copy(update={"event": said})
         text = line.model_dump_json()
         events.write(text + "\n")
         events.flush()
@@ -90,6 +96,14 @@ def _probe(job: Job) -> Environment | None:
     )
 
 
+def _without(secrets: Secrets, item: ItemResult) -> ItemResult:
+    """An item's result, whose error tells no secret."""
+    if item.error is None:
+        return item
+    told = {"message": secrets.masked(item.error.message), "traceback": secrets.masked(item.error.traceback)}
+    return item.model_copy(update={"error": item.error.model_copy(update=told)})
+
+
 def _write_result(folder: Path, result: Result) -> None:
     temporary = folder / ".result.json.tmp"
     with temporary.open("w", encoding="utf-8") as stream:
@@ -104,10 +118,13 @@ def _write_result(folder: Path, result: Result) -> None:
 
 @contextmanager
 def _own_stdout() -> Iterator[TextIO]:
-    """Keep standard output for our lines; what anything else prints goes to standard error."""
+    """Keep standard output for our lines; what anything else prints goes to standard error, and tells no secret."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as output:
         os.dup2(2, 1)
-        yield output
+        secrets = Secrets.among(os.environ)
+        printed = [cast(TextIO, MaskedStream(stream, secrets)) for stream in (sys.stdout, sys.stderr)]
+        with redirect_stdout(printed[0]), redirect_stderr(printed[1]):
+            yield output
 
 
 def _own_stdin() -> TextIO:

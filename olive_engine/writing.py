@@ -78,7 +78,7 @@ def _flat(entry: PassEntry | SystemEntry) -> Tree:
 
 
 def _evaluator(evaluator: EvaluatorConfig) -> Tree:
-    return {"metrics": [_metric(metric) for metric in evaluator.metrics]}
+    return _written(evaluator) | {"metrics": [_metric(metric) for metric in evaluator.metrics]}
 
 
 def _metric(metric: MetricEntry) -> Tree:

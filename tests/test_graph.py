@@ -116,3 +116,25 @@ def test_host_and_target(graph):
         "input_model:bytes": "there",
         "b:bytes": "there",
     }
+
+
+def test_an_evaluator_and_a_pass_may_name_their_own_target(graph):
+    systems = {name: {"type": "LocalSystem"} for name in ("here", "there", "phone")}
+    evaluators = {"e": {**EVALUATOR["e"], "target": "there"}}
+    passes = {"a": {**SCALE, "evaluator": "e", "target": "phone"}, "b": {**SCALE, "evaluator": "e"}}
+    built = graph(passes, evaluators=evaluators, systems=systems, host="here", target="here")
+    assert {name: node.system for name, node in built.nodes.items() if node.kind == "evaluate"} == {
+        "input_model:bytes": "there",
+        "a:bytes": "phone",
+        "b:bytes": "there",
+    }
+    assert built.nodes["a"].system == "here"
+
+
+@pytest.mark.parametrize("place", ["a pass", "an evaluator"])
+def test_a_target_that_is_not_there_is_refused(graph, place):
+    passes = {"a": {**SCALE, "evaluator": "e"} | ({"target": "there"} if place == "a pass" else {})}
+    evaluators = {"e": EVALUATOR["e"] | ({"target": "there"} if place == "an evaluator" else {})}
+    (problem,) = refusal(graph, passes, evaluators=evaluators, systems={"here": {"type": "LocalSystem"}})
+    path = "passes.a.target" if place == "a pass" else "evaluators.e.target"
+    assert problem == f"{path}: no system is called 'there'; did you mean `here`?"

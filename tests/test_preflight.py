@@ -462,6 +462,10 @@ class Nvml:
         name.value = b"NVIDIA H200"
         return 0
 
+    def nvmlDeviceGetUUID(self, device, uuid, length) -> int:
+        uuid.value = b"GPU-0c"
+        return 0
+
     def nvmlDeviceGetMemoryInfo(self, device, memory) -> int:
         memory._obj.total, memory._obj.free = 150 * GB, 140 * GB
         return 0
@@ -470,7 +474,7 @@ class Nvml:
 def test_a_gpus_memory_is_what_counts_there(monkeypatch):
     monkeypatch.setattr(gpus.ctypes, "CDLL", Nvml)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert gpus.found() == (gpus.Gpu("NVIDIA H200", 150 * GB, 140 * GB),)
+    assert gpus.found() == (gpus.Gpu("NVIDIA H200", 150 * GB, 140 * GB, "GPU-0c"),)
     assert machine.environment((), "gpu").memory == 150 * GB
     assert machine.device_memory_available("gpu") == 140 * GB
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

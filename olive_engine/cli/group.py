@@ -19,18 +19,20 @@ from olive_engine.errors import Interrupted
 
 COMMANDS = {
     "run": "Run a workflow and write its final models.",
-    "plan": "Show which steps would run, and why, and which would be reused.",
+    "plan": "Show which steps would run, and why, and which are reused.",
     "validate": "Check a workflow file; show everything that is wrong with it.",
     "init": "Write a first workflow file, from a few answers.",
     "migrate": "Write a workflow file in today's spelling.",
     "why": "Say why a step would run.",
-    "sweep": "See how a search stands, stop it, export its trials, take the best.",
+    "sweep": "Look at a search, stop it, export its trials, take the best.",
     "passes": "List the passes, or show one with its options.",
     "systems": "List the systems, or show one with its options.",
     "metrics": "List the metrics, or show one with its options.",
     "schema": "Print the JSON Schema of the workflow file, or of one pass.",
     "doctor": "Examine what is installed here, and say what is wrong with it.",
     "cache": "Look at the cache, check it, clean it up.",
+    "environments": "Look at the environments that olive has made, remove them.",
+    "shared-cache": "Look at a shared cache, fill it, check it, clean it up.",
 }
 """Command -> its line in the help, the same as its own short help (a test compares them)."""
 
@@ -46,7 +48,7 @@ class LazyGroup(click.Group):
         """Import the command; none if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"olive_engine.cli.{cmd_name}").command
+        command: click.Command = import_module(f"olive_engine.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature

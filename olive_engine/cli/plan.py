@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from olive_engine.errors import Problem
 
 
-@click.command("plan", short_help="Show which steps would run, and why, and which would be reused.")
+@click.command("plan", short_help="Show which steps would run, and why, and which are reused.")
 @workflow_options
 @json_option
 @click.option("--all", "show_all", is_flag=True, help="List every step of a long plan.")
 def command(choice: Choice, *, show_all: bool) -> None:
-    """Show which steps would run, and why, and which would be reused.
+    """Show which steps would run, and why, and which are reused.
 
     Nothing is run, and no network is asked.
     """

@@ -26,9 +26,9 @@ stage_option = click.option(
 )
 
 
-@click.group("sweep", short_help="See how a search stands, stop it, export its trials, take the best.")
+@click.group("sweep", short_help="Look at a search, stop it, export its trials, take the best.")
 def command() -> None:
-    """See how a search stands, stop it, export its trials, take the best.
+    """Look at a search, stop it, export its trials, take the best.
 
     `olive run` on a workflow that searches begins the search, or goes on with it. These commands look at what it has
     recorded, also while it runs. They find it by the workflow: name that as for `olive run`.

@@ -15,14 +15,16 @@ from olive_engine.config.findings import Findings, in_line_order
 from olive_engine.config.legacy import Revision, revise, revise_whole
 from olive_engine.config.overrides import apply_override, override_name
 from olive_engine.config.parse import parse
+from olive_engine.config.shared_cache import OPTIONS_KEY
 from olive_engine.config.spelling import Corrections, corrected
 from olive_engine.config.tree import Node, Source, find, from_python, locate, merge, plain
 from olive_engine.config.variables import Unfilled, filled_in
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import ConfigPath, InvalidWorkflow, Position, Problem
 
-STAYS = {"storage"}
-"""Keys beside those of secrets whose references stay: a storage's URL may hold a password."""
+STAYS = {"storage", OPTIONS_KEY, "environment_variables"}
+"""Keys beside those of secrets whose references stay: a storage's URL may hold a password, its options a key, a
+variable of a system a token."""
 NAMED = ("data_configs", "evaluators")
 """Sections whose members are used only where they are named."""
 

@@ -56,9 +56,8 @@ PASSES: Mapping[str, str] = {
 """Type of a pass, in lower case -> why it cannot be had."""
 
 SYSTEMS: Mapping[str, str] = {
-    **dict.fromkeys(("pythonenvironment", "docker"), NOT_YET),
     **dict.fromkeys(("surfaceprosystem1796", "surfaceprosystem1807"), "not available: a LocalSystem says the same"),
-    "isolatedort": "not available: an environment of its own is what a PythonEnvironment will be",
+    "isolatedort": "not available: a PythonEnvironment is an environment of its own",
 }
 
 MODELS: Mapping[str, str] = {

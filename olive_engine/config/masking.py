@@ -10,13 +10,15 @@ from pydantic import JsonValue
 
 from olive_engine import registry
 from olive_engine.errors import ConfigPath
-
-MASK = "****"
+from olive_engine.secrecy import KNOWN_FORMS, looks_secret
+from olive_engine.secrecy import MASK as MASK  # what files and messages have in common
 
 _NAMES = frozenset(
     {"token", "use_auth_token", "auth_token", "access_token", "api_key", "password", "client_secret"}
-    | {"default_auth_params", "connection_string"}
+    | {"default_auth_params", "connection_string", "storage_options", "account_key", "sas_token"}
 )
+VARIABLES = "environment_variables"
+"""The option of systems under which names are variables' own."""
 _OF_USERS = (("passes",), ("systems",), ("evaluators",))
 _LONG = 8
 """From this length on a name that is nearly that of a secret is taken for it."""
@@ -25,13 +27,13 @@ _KEY = re.compile(r"""(?<![\w.-])["']?([A-Za-z][\w-]{0,60})["']?\s*[:=]\s*|\.([A
 _ANY_KEY = re.compile(r"""["']?[\w.-]{1,60}["']?\s*:(?:\s+|(?=["']))""")
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"?|'[^']*'?""")
 _HARMLESS = re.compile(r"""(["']?)(?:\$\{env:\w+\}|true|false|null|~)\1(?=\s*(?:[,}\]#]|$))""", re.IGNORECASE)
-_KNOWN_FORMS = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@'\"]*:[^/\s@'\"]+(?=@)")
-"""Tokens of the model hub, and a user's name and password in a URL."""
 
 
 def is_secret(path: ConfigPath) -> bool:
     """Whether the value there is a secret, or a part of one."""
     names = (*path[:1], *path[2:]) if path[:1] in _OF_USERS else path  # what a user calls a pass says nothing
+    if path[-2:-1] == (VARIABLES,) and looks_secret(str(path[-1])):
+        return True
     return any(isinstance(part, str) and _is_name(part) for part in names)
 
 
@@ -60,7 +62,7 @@ def without(text: str, value: JsonValue) -> str:
 
 def known_forms_masked(text: str) -> str:
     """A text without what is a secret by its look."""
-    return _KNOWN_FORMS.sub(MASK, text)
+    return KNOWN_FORMS.sub(MASK, text)
 
 
 def secret_spans(line: str, at: int | None = None) -> list[tuple[int, int]]:
@@ -69,7 +71,7 @@ def secret_spans(line: str, at: int | None = None) -> list[tuple[int, int]]:
     if at is not None:
         key = _ANY_KEY.match(line, at)
         found += _value(line, key.end() if key else at)
-    found += (match.span() for match in _KNOWN_FORMS.finditer(line))
+    found += (match.span() for match in KNOWN_FORMS.finditer(line))
     spans: list[tuple[int, int]] = []
     for start, end in sorted(found):
         if spans and start < spans[-1][1]:
@@ -80,6 +82,8 @@ def secret_spans(line: str, at: int | None = None) -> list[tuple[int, int]]:
 
 
 def _is_name(name: str) -> bool:
+    if name.isupper() and looks_secret(name):  # an environment variable
+        return True
     names = _NAMES | {each.rsplit(".", 1)[-1] for each in registry.secrets()}
     return name.lower() in names or any(_is_slip(name.lower(), each) for each in names if len(each) >= _LONG)
 

@@ -18,6 +18,7 @@ from olive_engine.config.keys import Mapped, check_truth, checked_keys, field_ty
 from olive_engine.config.local_models import check_model
 from olive_engine.config.references import check_references
 from olive_engine.config.search.taking import take_search
+from olive_engine.config.shared_cache import SharedCacheConfig
 from olive_engine.config.tree import plain
 from olive_engine.config.wording import report, validated
 from olive_engine.config.workflow import (
@@ -38,7 +39,16 @@ MODELS: Mapping[str, type[HfModelConfig | OnnxModelConfig]] = {"HfModel": HfMode
 """The kinds of input model by the name that users write."""
 PASS_KEYS = tuple(name for name in PassEntry.model_fields if name != "options")
 """What stands beside a pass's own options."""
-SECTIONS = ("input_model", "data_configs", "systems", "evaluators", "passes", "search_strategy", "search_space")
+SECTIONS = (
+    "input_model",
+    "data_configs",
+    "systems",
+    "evaluators",
+    "passes",
+    "search_strategy",
+    "search_space",
+    "shared_cache",
+)
 EDITOR_KEY = "$schema"
 """Editors find the schema of a JSON file by this key; it says nothing to us."""
 
@@ -81,6 +91,7 @@ def parse(findings: Findings, base_dir: Path, lacking: Collection[tuple[str, str
     systems = _entries(raw, "systems", findings, _system)
     evaluators = _entries(raw, "evaluators", findings, partial(_evaluator, lacking=lacking))
     passes = _entries(raw, "passes", findings, _pass_slot)
+    shared_cache = _shared_cache(raw, findings)
     check_references(plain(findings.root), findings)
     settings = {key: value for key, value in raw.items() if key in Workflow.model_fields and key not in SECTIONS}
     for name, value in settings.items():
@@ -100,6 +111,7 @@ def parse(findings: Findings, base_dir: Path, lacking: Collection[tuple[str, str
         "passes": passes,
         "search_strategy": search.strategy,
         "search_space": dict(search.space),
+        "shared_cache": shared_cache,
     }
     return Parsed(workflow.model_copy(update=sections), sound, search.notices)
 
@@ -143,6 +155,18 @@ def _input_model(raw: Mapped, findings: Findings, base_dir: Path) -> HfModelConf
     if config is not None:
         check_model(config, path, base_dir, findings)
     return config
+
+
+def _shared_cache(raw: Mapped, findings: Findings) -> SharedCacheConfig | None:
+    path: ConfigPath = ("shared_cache",)
+    value = raw.get("shared_cache")
+    if value is None:
+        return None
+    if not isinstance(value, str | dict):
+        findings.add(path, f"expected a folder, a URL, or {{url: …, write: true}}, found {shown(value)}")
+        return None
+    given: JsonValue = {"url": value} if isinstance(value, str) else value
+    return validated(SharedCacheConfig, given, path, findings)
 
 
 def _entries(
@@ -223,6 +247,9 @@ def _pass(raw: JsonValue, path: ConfigPath, findings: Findings) -> PassEntry | N
 # --- evaluators ---------------------------------------------------------------------------------------------------
 
 
+_EVALUATOR_KEYS = tuple(EvaluatorConfig.model_fields)
+
+
 def _evaluator(
     raw: JsonValue, path: ConfigPath, findings: Findings, *, lacking: Collection[tuple[str, str]]
 ) -> EvaluatorConfig | None:
@@ -231,12 +258,16 @@ def _evaluator(
         return None
     known_raw: Mapped = {}
     for key, value in raw.items():
-        name = key if key == "metrics" else findings.unknown_key((*path, key), ["metrics"])
+        name = key if key in EvaluatorConfig.model_fields else findings.unknown_key((*path, key), _EVALUATOR_KEYS)
         if name is not None:
             known_raw[name] = value
     metrics = known_raw.get("metrics")
+    target = known_raw.get("target")
+    if target is not None and not isinstance(target, str):
+        findings.add((*path, "target"), f"expected the name of a system, found {shown(target)}")
+        return None
     if metrics == [] and path in lacking:
-        return EvaluatorConfig(metrics=())
+        return EvaluatorConfig(metrics=(), target=target)
     if not isinstance(metrics, list) or not metrics:
         if "metrics" not in known_raw:
             findings.add((*path, "metrics"), "`metrics` is required", "a list of {name, type, …}")
@@ -247,7 +278,7 @@ def _evaluator(
         return None
     entries = [_metric(each, (*path, "metrics", index), findings) for index, each in enumerate(metrics)]
     read = tuple(entry for entry in entries if entry is not None)
-    return EvaluatorConfig(metrics=read) if len(read) == len(entries) else None
+    return EvaluatorConfig(metrics=read, target=target) if len(read) == len(entries) else None
 
 
 def _metric(raw: JsonValue, path: ConfigPath, findings: Findings) -> MetricEntry | None:

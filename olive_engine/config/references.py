@@ -53,6 +53,7 @@ def check_references(raw: JsonValue, findings: Findings) -> None:
     sources = {INPUT_MODEL: None, **passes}
     for path, entry in _passes(passes):
         refer((*path, "host"), entry.get("host"), "systems", systems)
+        refer((*path, "target"), entry.get("target"), "systems", systems)
         refer((*path, "evaluator"), entry.get("evaluator"), "evaluators", evaluators)
         refer((*path, "input"), entry.get("input"), "passes", sources)
         for index, source in enumerate(_list(entry.get("inputs"))):
@@ -63,6 +64,7 @@ def check_references(raw: JsonValue, findings: Findings) -> None:
                 hint = f"e.g. `{option}: {next(iter(data))}`" if data else "there are no `data_configs` yet"
                 findings.add(path, f"`{option}` is required: it names one of `data_configs`", hint, at_key=True)
     for called, evaluator in evaluators.items():
+        refer(("evaluators", called, "target"), _mapping(evaluator).get("target"), "systems", systems)
         _check_metrics(("evaluators", called, "metrics"), _mapping(evaluator).get("metrics"), data, refer, findings)
 
 

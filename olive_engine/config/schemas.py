@@ -24,6 +24,7 @@ from olive_engine.config.schema_nodes import Schema, mapping
 from olive_engine.config.schema_parts import SCHEMA, Choice, Parts, closed, ref, type_of
 from olive_engine.config.search.searched import Searched
 from olive_engine.config.search.strategy import SearchStrategy
+from olive_engine.config.shared_cache import SharedCacheConfig
 from olive_engine.config.workflow import (
     INPUT_MODEL,
     NAME,
@@ -47,6 +48,7 @@ _SECTIONS = {
     "systems": "Places to run, by name; without any, everything runs on this machine.",
     "evaluators": "What to measure, by name: each is a list of metrics.",
     "passes": "What is done to the model, in order: each name has one pass, or a list of alternatives.",
+    "shared_cache": "A cache that machines share: a folder or a URL, or {url, write, storage_options}; default: none.",
     "search_strategy": "How values for searched options are chosen; false or left out: nothing is searched.",
     "search_space": "Searched options, as `pass.option` or by a name that fits one option alone, and their values.",
     extends.KEY: "A workflow file that this one begins with, or several: what is written here counts over it.",
@@ -67,8 +69,9 @@ def workflow_schema() -> Schema:
     parts.by_type("Pass", "pass", [_pass(parts, cls) for cls in registry.passes().values()])
     parts.by_type("System", "system", [_system(parts, cls) for cls in registry.systems().values()])
     parts.by_type("Metric", "metric", [_metric(parts, cls) for cls in registry.metrics().values()])
-    metrics = {**mapping(parts.properties(EvaluatorConfig)["metrics"]), "items": ref("Metric"), "minItems": 1}
-    parts.definitions["Evaluator"] = closed({"metrics": metrics}, ["metrics"], summary(EvaluatorConfig))
+    judge = parts.properties(EvaluatorConfig)
+    metrics = {**mapping(judge["metrics"]), "items": ref("Metric"), "minItems": 1}
+    parts.definitions["Evaluator"] = closed({**judge, "metrics": metrics}, ["metrics"], summary(EvaluatorConfig))
     # One schema for both shapes rather than `anyOf`, so that what is said about a pass is about that pass.
     slot: Schema = {**mapping(parts.definitions["Pass"]), "type": ["object", "array"], "items": ref("Pass")}
     told = "A pass: its type and that type's options; or a list of alternatives."
@@ -79,6 +82,7 @@ def workflow_schema() -> Schema:
         "systems": _by_name(ref("System")),
         "evaluators": _by_name(ref("Evaluator")),
         "passes": _by_name(slot, INPUT_MODEL),
+        "shared_cache": {"anyOf": [{"type": ["string", "null"], "minLength": 1}, parts.ref(SharedCacheConfig)]},
         "search_strategy": {"anyOf": [parts.ref(SearchStrategy), {"type": ["boolean", "null"]}]},
         "search_space": {**mapping(own["search_space"]), "type": ["object", "null"]},
         extends.KEY: _EXTENDS,
@@ -169,6 +173,7 @@ def _parts(*unlisted: type[AnyPass]) -> Parts:
     models: list[type[BaseModel]] = [
         Workflow,
         SearchStrategy,
+        SharedCacheConfig,
         Searched,
         EvaluatorConfig,
         PassEntry,

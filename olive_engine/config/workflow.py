@@ -24,6 +24,7 @@ from olive_engine import registry
 from olive_engine.config.data import DataConfig
 from olive_engine.config.search.strategy import SearchStrategy
 from olive_engine.config.search.values import SearchValue
+from olive_engine.config.shared_cache import SharedCacheConfig, from_url
 from olive_engine.contracts import AnyMetric, AnyPass, System
 from olive_engine.errors import Problem
 from olive_engine.options import Options
@@ -140,6 +141,7 @@ class EvaluatorConfig(Options):
     """A named list of metrics."""
 
     metrics: tuple[MetricEntry, ...] = Field(description="What to measure.")
+    target: str | None = Field(default=None, description="The system that measures it; default: the workflow's target.")
 
 
 class SystemEntry(Options):
@@ -163,6 +165,9 @@ class PassEntry(Options):
         default=(), description="The passes whose models it takes, for a pass over several."
     )
     host: str | None = Field(default=None, description="The system that runs it; default: the workflow's host.")
+    target: str | None = Field(
+        default=None, description="The system that evaluates its model; default: the evaluator's target."
+    )
     evaluator: str | None = Field(default=None, description="The evaluator that judges its output.")
 
 
@@ -194,6 +199,11 @@ class Workflow(Options):
     evaluator: str | None = Field(default=None, description="The evaluator that judges the final models.")
     evaluate_input_model: bool = Field(default=True, description="Evaluate the input model too, as the baseline.")
     cache_dir: str = Field(default=".olive-cache", description="Where results are kept for reuse.")
+    shared_cache: Annotated[SharedCacheConfig | None, BeforeValidator(from_url)] = Field(
+        default=None,
+        description="A cache that machines share: its URL, or {url, write, storage_options}; default: none.",
+        examples=["/mnt/team/olive-cache"],
+    )
     output_dir: str = Field(default="output", description="Where the final models and the report are written.")
     log_severity_level: int = Field(
         default=1, ge=0, le=4, description="0 debug, 1 info, 2 warning, 3 error, 4 critical."
@@ -230,6 +240,7 @@ class Workflow(Options):
             evaluator: str | None = None,
             evaluate_input_model: bool = True,
             cache_dir: str = ".olive-cache",
+            shared_cache: SharedCacheConfig | str | None = None,
             output_dir: str = "output",
             log_severity_level: int = 1,
             seed: int = 0,

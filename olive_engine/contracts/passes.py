@@ -28,6 +28,8 @@ class Device:
     kind: Literal["cpu", "gpu", "npu"] = "cpu"
     bf16: bool = False
     """Whether bfloat16 arithmetic is fast on it."""
+    execution_providers: tuple[str, ...] = ()
+    """ONNX Runtime's own names of what ONNX models are to run with, best first; none: as the model says."""
 
     @property
     def torch(self) -> str:

@@ -11,8 +11,10 @@ from typing import ClassVar, Literal, Protocol
 from pydantic import Field
 
 from olive_engine.contracts.wire import Environment, EventLine, Resources, Result
+from olive_engine.digests import digest
 from olive_engine.models import Tree
 from olive_engine.options import Options, OptionsClass
+from olive_engine.secrecy import shown
 
 
 class Accelerator(Options):
@@ -32,6 +34,9 @@ class Capabilities:
     """A worker there reads the job folder where the engine wrote it; else the system carries it over."""
     max_parallel: int
     """How many jobs it takes at once."""
+    cpu_slots: int = 0
+    """How many more it takes beside these of jobs that need no accelerator, which is data preparation; 0: these count
+    like any other."""
     accelerators: tuple[Literal["cpu", "gpu", "npu"], ...] = ("cpu",)
     streams_events: bool = True
     can_stop: bool = True
@@ -95,6 +100,12 @@ class System(ABC):
     @abstractmethod
     def environment(self, packages: Sequence[str]) -> Environment | None:
         """Versions and device of the place, without starting anything; none: only a probe job can tell."""
+
+    @property
+    def variables(self) -> str:
+        """Digest of the environment variables that it sets for its workers, without secrets; empty: none."""
+        own = getattr(self.config, "environment_variables", None)
+        return digest(shown(own)) if own else ""
 
     @property
     def environment_id(self) -> str:

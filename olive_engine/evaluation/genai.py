@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,23 +19,36 @@ import onnxruntime_genai as og
 
 from olive_engine.data.tokenize import load_tokenizer
 from olive_engine.evaluation.subjects import Generation, Query
+from olive_engine.providers import CPU, full_name
 
 Ids = npt.NDArray[np.int32]
 
 
-def load(folder: Path, threads: int) -> GenaiSubject:
-    """Load the model of a folder with ``genai_config.json``, on the device that this file names.
+def load(folder: Path, threads: int, execution_providers: Sequence[str] = ()) -> GenaiSubject:
+    """Load the model of a folder with ``genai_config.json``.
+
+    Args:
+        folder: of the model.
+        threads: of the CPU.
+        execution_providers: what it is to run with, by their full names; of several genai takes one, the first. None:
+            what the file names.
 
     Raises:
-        ValueError: onnxruntime-genai cannot load it.
+        ValueError: onnxruntime-genai cannot load it, or not run it with that provider.
     """
     described = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))["model"]
     config = og.Config(str(folder))
+    wanted = list(execution_providers[:1])
+    if wanted and wanted != (_providers(described) or [CPU]):  # else the file's options for it stand
+        config.clear_providers()
+        if wanted != [CPU]:  # which is what is left
+            config.append_provider(wanted[0])
     config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}))
     try:
         model = og.Model(config)
     except RuntimeError as error:
-        raise ValueError(f"onnxruntime-genai cannot load the model: {error}") from error
+        on = f" on {wanted[0]}" if wanted else ""
+        raise ValueError(f"onnxruntime-genai cannot load the model{on}: {error}") from error
     return GenaiSubject(model, folder, described)
 
 
@@ -155,6 +169,12 @@ def _answers(logits: npt.NDArray[np.float32], query: Query) -> list[float]:
     total = highest + np.log(np.exp(wanted - highest[:, None]).sum(axis=1))
     tokens = [token for _, token in query.asked]
     return [float(value) for value in wanted[np.arange(len(tokens)), tokens] - total]
+
+
+def _providers(described: Mapping[str, Any]) -> list[str]:
+    """The first provider that a model's file names, if any, by its full name."""
+    options = described["decoder"].get("session_options", {}).get("provider_options", ())
+    return [full_name(name) for each in options for name in each][:1]
 
 
 def _integer(value: object) -> int:

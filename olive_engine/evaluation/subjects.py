@@ -107,9 +107,9 @@ def open_subject(model: Model, context: PassContext) -> Subject:
         def load_genai() -> Subject:
             from olive_engine.evaluation.genai import load
 
-            return load(folder, threads)
+            return load(folder, threads, device.execution_providers)
 
-        subject = context.resident(("subject", folder, threads), load_genai)
+        subject = context.resident(("subject", folder, threads, device.execution_providers), load_genai)
         return subject
     raise ValueError(f"expected a language model (HfModel, HfAdapterModel, OnnxModel), found {type(model).__name__}")
 

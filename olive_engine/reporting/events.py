@@ -76,6 +76,8 @@ class StepFinished:
     seconds: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
     size: int = 0
+    source: str = ""
+    """The URL of the shared cache that a reused result came from; empty: it was computed for this cache."""
 
 
 @dataclass(frozen=True, slots=True)

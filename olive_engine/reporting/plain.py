@@ -184,7 +184,7 @@ class PlainLines(Reporter):
         return [f"{event.step}: {', '.join([running.position, *running.phrases(now)])}"]
 
     def _finished(self, event: StepFinished) -> str:
-        how = "reused" if event.reused else f"done in {phrases.duration(event.seconds)}"
+        how = _reused(event) if event.reused else f"done in {phrases.duration(event.seconds)}"
         size = [phrases.size(event.size)] if event.size else []
         return f"{event.step}: {', '.join([how, *phrases.values(event.metrics), *size])}"
 
@@ -211,3 +211,7 @@ class _Pace:
             return False
         self._last = now
         return True
+
+
+def _reused(event: StepFinished) -> str:
+    return f"reused from {event.source}" if event.source else "reused"

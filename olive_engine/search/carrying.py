@@ -119,7 +119,7 @@ class Carrier:
         self._targets = targets_of(objectives)
         self._training = training
         self._should_stop = should_stop
-        self._past = CachedResults(ground.store, ground.systems)
+        self._past = CachedResults(ground.store, ground.systems, online=True)
         self._facts: dict[frozenset[tuple[str, ...]], Facts] = {}
 
     def ready(self, trial: Trial) -> Runner | Arrival:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 from pathlib import PurePath
 
+from olive_engine.config.masking import VARIABLES
 from olive_engine.config.workflow import Workflow
+from olive_engine.errors import dotted
 from olive_engine.search.assignment import applied
 from olive_engine.search.trials import Assignment
+from olive_engine.secrecy import shown
 
 RETRAIN_CACHE = ".olive-retrained"
 """A cache for who wants a model trained again, which does not know it."""
-VARIABLES = "environment_variables"
 RETRAINED = "retrained"
 """The folder in an output folder where a model goes that is trained again."""
 
@@ -25,7 +27,7 @@ def retraining(workflow: Workflow, assignment: Assignment, folder: str) -> Workf
         folder: where the trial's own model goes.
 
     Returns:
-        A workflow without the values of `environment_variables`, which may be secret: `left_out` names these.
+        A workflow without secrets that the file holds as they are: `left_out` names these.
     """
     own = applied(workflow, assignment).model_copy(update={"output_dir": str(PurePath(folder) / RETRAINED)})
     return _without_values(own)
@@ -37,15 +39,28 @@ def retrain_command(file: PurePath) -> str:
 
 
 def left_out(workflow: Workflow) -> tuple[str, ...]:
-    """The systems of a workflow whose environment variables are not written with it."""
-    return tuple(name for name, entry in workflow.systems.items() if getattr(entry.options, VARIABLES, None))
+    """Where a workflow sets environment variables to secrets themselves, not to references: these are not written."""
+    return tuple(
+        dotted(("systems", system, VARIABLES, name))
+        for system, entry in workflow.systems.items()
+        for name in sorted(_secret(entry.options))
+    )
+
+
+def _secret(options: object) -> set[str]:
+    given: dict[str, str] = getattr(options, VARIABLES, {})
+    seen = shown(given)
+    return {name for name, text in given.items() if seen[name] != text}
 
 
 def _without_values(workflow: Workflow) -> Workflow:
     systems = dict(workflow.systems)
-    for name in left_out(workflow):
-        given = systems[name].options
-        # By construction, so that the file does not say that there are none.
-        options = type(given)(**{field: getattr(given, field) for field in given.model_fields_set - {VARIABLES}})
-        systems[name] = systems[name].model_copy(update={"options": options})
+    for name, entry in workflow.systems.items():
+        given = entry.options
+        if secret := _secret(given):
+            variables = {key: text for key, text in getattr(given, VARIABLES).items() if key not in secret}
+            kept = {field: getattr(given, field) for field in given.model_fields_set - {VARIABLES}}
+            # By construction, so that the file does not say that there are none.
+            options = type(given)(**kept, **({VARIABLES: variables} if variables else {}))
+            systems[name] = entry.model_copy(update={"options": options})
     return workflow.model_copy(update={"systems": systems})

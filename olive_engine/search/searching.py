@@ -115,7 +115,7 @@ def name_of(workflow: Workflow, objectives: Objectives, ground: Ground) -> str:
     built = graph.build(workflow)
     known = facts.gather(workflow, built, ground.systems, ground.store, online=False)
     passes: dict[str, JsonValue] = {
-        slot: [entry.model_dump(mode="json", exclude={"host"}) for entry in entries]
+        slot: [entry.model_dump(mode="json", exclude={"host", "target"}) for entry in entries]
         for slot, entries in workflow.passes.items()
     }
     data: dict[str, JsonValue] = {

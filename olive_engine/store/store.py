@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from olive_engine.digests import file_digest
 from olive_engine.errors import StoreCorrupt, SystemUnavailable
@@ -28,6 +29,11 @@ from olive_engine.store.files import remove_tree
 from olive_engine.store.locks import Lock
 from olive_engine.store.records import Record, Records
 from olive_engine.store.sources import Sources, is_local, local_folder
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from olive_engine.store.shared import SharedCache
 
 LEFTOVERS = ("jobs", "state", "quarantine", "locks", "probes", "sources")
 """Folders of which nothing is needed between runs, but time is saved by keeping it for a while."""
@@ -46,11 +52,47 @@ class Usage:
 class Store:
     """Everything that a run reads from and writes to its cache folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shared: SharedCache | None = None) -> None:
+        """Open it; nothing is created yet.
+
+        Args:
+            root: the cache folder.
+            shared: a cache that other machines read and write, too.
+        """
         self.root = root.absolute()
+        self.shared = shared
+        self._uploads: ThreadPoolExecutor | None = None
         self.blobs = Blobs(self.root / "blobs", self.root / "quarantine")
         self.records = Records(self.root / "records")
         self.sources = Sources(self.root / "sources")
+
+    # --- the shared cache ---------------------------------------------------------------------------------------------
+
+    def share(self, record: Record) -> None:
+        """Put a result into the shared cache, if it may be written to; on a thread of its own, so that nobody waits."""
+        if self.shared is None or not self.shared.writes:
+            return
+        if self._uploads is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._uploads = ThreadPoolExecutor(1, "shared-cache")
+        self._uploads.submit(self.shared.publish, record, self)
+
+    def finish_sharing(self) -> str:
+        """Wait until all results are put there; why the shared cache could not be used in this run, or empty."""
+        self._end_uploads(wait_for_all=True)
+        return self.shared.trouble if self.shared else ""
+
+    def close(self) -> None:
+        """Release what the store holds; results that wait to be put into the shared cache are left out."""
+        self._end_uploads(wait_for_all=False)
+        if self.shared:
+            self.shared.close()
+
+    def _end_uploads(self, *, wait_for_all: bool) -> None:
+        if self._uploads is not None:
+            self._uploads.shutdown(cancel_futures=not wait_for_all)
+            self._uploads = None
 
     # --- bytes ----------------------------------------------------------------------------------------------------
 
@@ -134,9 +176,14 @@ class Store:
         """Remove a step key's state folder: the step is done."""
         remove_tree(self.root / "state" / key)
 
+    @property
+    def jobs_root(self) -> Path:
+        """The folder that job folders are in."""
+        return self.root / "jobs"
+
     def new_job(self) -> Path:
         """An empty job folder."""
-        path = self.root / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+        path = self.jobs_root / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
         path.mkdir(parents=True)
         return path
 

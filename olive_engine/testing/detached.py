@@ -55,6 +55,7 @@ class DetachedSystem(System):
             can_stop=False,
             keeps_state=False,
             keeps_outputs=True,
+            outlives_engine=True,
         )
 
     @property
@@ -92,7 +93,13 @@ class DetachedSystem(System):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        return DetachedHandle(process, there, job)
+        (there / "pid").write_text(str(process.pid))
+        return DetachedHandle(there, job, process)
+
+    def attach(self, job: Path) -> DetachedHandle | None:
+        """The job as it is there, if it is."""
+        there = self._root / "jobs" / job.name
+        return DetachedHandle(there, job) if (there / "pid").exists() else None
 
     def holds(self, tree: Tree) -> bool:
         """Whether the tree was made here and is still there."""
@@ -115,16 +122,31 @@ class DetachedSystem(System):
 class DetachedHandle:
     """A process in another folder."""
 
-    def __init__(self, process: subprocess.Popen[bytes], there: Path, job: Path) -> None:
-        self._process = process
+    def __init__(self, there: Path, job: Path, process: subprocess.Popen[bytes] | None = None) -> None:
         self._there = there
         self._job = job
+        self._process = process
+        """None: it is another engine's child."""
 
     def poll(self) -> Update:
         """Running, or over; nothing is heard in between."""
-        code = self._process.poll()
-        state: Literal["running", "done", "lost"] = "running" if code is None else "done" if code == 0 else "lost"
-        return Update(state, detail=f"its worker ended with {code}" if state == "lost" else "")
+        if self._process is not None:
+            code = self._process.poll()
+            state: Literal["running", "done", "lost"] = "running" if code is None else "done" if code == 0 else "lost"
+            return Update(state, detail=f"its worker ended with {code}" if state == "lost" else "")
+        if self._is_done():
+            return Update("done")
+        if _is_alive(int((self._there / "pid").read_text())):
+            return Update("running")
+        return Update("done") if self._is_done() else Update("lost", detail="its worker has gone")
+
+    def _is_done(self) -> bool:
+        """Whether the result of every item is written. A worker that ended may stay a zombie for ever."""
+        result = self._there / "result.json"
+        if not result.exists():
+            return False
+        job = Job.model_validate_json((self._there / "job.json").read_bytes())
+        return len(Result.model_validate_json(result.read_bytes()).items) == len(job.items)
 
     def stop(self) -> None:
         """It cannot be stopped; what it makes is never collected."""
@@ -151,6 +173,14 @@ class DetachedHandle:
             return tree
         path = self._there / tree.location.removeprefix("job:")
         return Tree(files=tree.files, location=f"{SCHEME}://{path}")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _folder(location: str) -> Path:

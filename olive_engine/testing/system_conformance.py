@@ -14,12 +14,17 @@ from __future__ import annotations
 
 import json
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from olive_engine.contracts import EventLine, Handle, Metrics, Progress, Segment, System, Update
+from olive_engine import __version__
+from olive_engine.contracts import EventLine, Handle, Metrics, Probe, Progress, Segment, System, Update
 from olive_engine.errors import SystemUnavailable
+from olive_engine.implementations import implementation
+from olive_engine.probing import known_environment, probe
+from olive_engine.store import Store
 from olive_engine.testing.harness import Trial, manifest_of, output_of, run_pass, tree_of, write_job
 from olive_engine.testing.toys import build_toy_model
 
@@ -121,6 +126,19 @@ class SystemConformance:
         assert failed.error is not None
         assert (failed.error.type, failed.error.message) == ("RuntimeError", "asked to fail")
 
+    def test_a_full_disk_is_a_failed_item(self, system: System, tmp_path: Path) -> None:
+        """It says so in the words that the engine has for it, and the next job runs."""
+        if not Path("/dev/full").exists():
+            pytest.skip("this operating system has no /dev/full")
+        model = build_toy_model(tmp_path / "model")
+        handle = system.submit(write_job(tmp_path, "ToyScale", [Trial({"misbehave": "fill the disk"})], [model]))
+        assert wait(handle).state == "done"
+        (failed,) = handle.collect(fetch=True).items
+        assert (failed.status, failed.output) == ("failed", None)
+        assert failed.error is not None
+        assert failed.error.message.startswith("there is no space left on the disk of ")
+        assert wait(system.submit(write_job(tmp_path, "ToyScale", [Trial({})], [model]))).state == "done"
+
     def test_a_dead_worker_is_a_lost_job(self, system: System, tmp_path: Path) -> None:
         """The engine hears that the job was lost, and why; the next job runs."""
         if not self.isolated:
@@ -181,6 +199,41 @@ class SystemConformance:
         assert update.state == "lost"
         if system.capabilities.streams_events:
             assert "protocol 99" in update.detail
+
+    def test_tells_its_environment_or_is_probed_for_it(self, system: System, tmp_path: Path) -> None:
+        """Versions and code come from the system itself, or from a probe job; equal environments give equal answers."""
+        said: list[str] = []
+        system.prepare(said.append)
+        told = system.environment(("pydantic",))
+        if told is None:
+            assert system.environment_id == system.environment_id != ""
+            asked = Probe(
+                packages=("pydantic", "no-such-package"), steps=(("pass", "ToyScale"), ("pass", "NoSuchPass"))
+            )
+            told = probe(system, asked, Store(tmp_path / "cache"), said.append)
+            assert told.implementations == {"pass:ToyScale": implementation("pass", "ToyScale")}
+            assert known_environment(system, asked, Store(tmp_path / "cache")) == told
+        assert told.packages["pydantic"] == version("pydantic")
+        assert "no-such-package" not in told.packages
+        assert told.engine == __version__
+
+    def test_goes_on_without_the_engine_or_says_so(self, system: System, tmp_path: Path) -> None:
+        """A job whose handle is lost is found again by its folder, still running or over."""
+        model = build_toy_model(tmp_path / "model")
+        job = write_job(tmp_path, "ToyScale", [Trial({"seconds": 0.5})], [model])
+        assert system.attach(job) is None
+        handle = system.submit(job)
+        again = system.attach(job)
+        if not system.capabilities.outlives_engine:
+            assert again is None
+            wait(handle)
+            return
+        assert again is not None
+        assert wait(again).state == "done"
+        (result,) = again.collect(fetch=True).items
+        assert result.status == "done"
+        assert (job / "outputs" / "0" / "model" / "numbers.json").read_text() == "[2.0, 4.0, 6.0]"
+        assert wait(handle).state == "done"
 
     def test_declares_itself(self, system: System) -> None:
         """Capabilities and resources make sense together."""

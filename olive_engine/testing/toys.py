@@ -5,7 +5,9 @@ They run without torch. The conformance suites are proven on them, and so are ex
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import math
 import os
 import random
@@ -23,6 +25,7 @@ from olive_engine.contracts import (
     AnyPass,
     Device,
     Known,
+    Log,
     Measurement,
     Metric,
     Metrics,
@@ -65,7 +68,8 @@ class ToyScaleConfig(Options):
 
     factor: float = Field(default=2.0, gt=0, description="What every number is multiplied by.")
     seconds: float = Field(default=0.0, ge=0, description="How long to take.")
-    misbehave: Literal["", "raise", "exit", "kill", "write nothing", "disturb"] = Field(
+    ballast: int = Field(default=0, ge=0, description="Bytes of a file that is written beside the numbers.")
+    misbehave: Literal["", "raise", "exit", "kill", "write nothing", "disturb", "fill the disk"] = Field(
         default="", description="How to fail."
     )
 
@@ -92,10 +96,19 @@ class ToyScale(Pass[ToyScaleConfig, HfModel, HfModel]):
             os.chdir(context.scratch)
             os.environ["OLIVE_TOY_DISTURBED"] = "1"
             random.seed(99)
+        if config.misbehave == "fill the disk":
+            with Path("/dev/full").open("wb", buffering=0) as full:
+                full.write(b"one byte too many")
         if config.misbehave == "write nothing":
             return HfModel(model_path=context.out / "model")
         numbers = [number * config.factor for number in read_numbers(model.model_path)]
-        return _write_model(context.out / "model", numbers)
+        scaled = _write_model(context.out / "model", numbers)
+        if config.ballast:
+            piece = random.Random(config.factor).randbytes(min(config.ballast, 1 << 20))  # noqa: S311 - ballast
+            with (scaled.model_path / "ballast").open("wb") as ballast:
+                for start in range(0, config.ballast, len(piece)):
+                    ballast.write(piece[: config.ballast - start])
+        return scaled
 
     @classmethod
     def device_facts(cls, config: ToyScaleConfig, device: Device) -> Mapping[str, str]:  # noqa: ARG003
@@ -321,6 +334,45 @@ class ToyMerge(Pass[ToyMergeConfig, HfAdapterModel, HfModel]):
         return _write_model(context.out / "model", [number + offset for number, offset in pairs])
 
 
+# --- secrets ------------------------------------------------------------------------------------------------------
+
+
+class ToySecretConfig(Options):
+    """Options of ToySecret."""
+
+    variable: str = Field(description="The environment variable that holds the secret.")
+    sha256: str = Field(description="The digest of the secret that it must hold.")
+    then: Literal["", "raise", "exit", "kill"] = Field(default="", description="How to end, once it has told it.")
+
+
+class ToySecret(Pass[ToySecretConfig, HfModel, HfModel]):
+    """Use a secret, and tell it to everyone who listens, as careless code does."""
+
+    type = "ToySecret"
+
+    def run(self, model: HfModel, config: ToySecretConfig, context: PassContext) -> HfModel:
+        """Give the model as it is, if the secret is the right one."""
+        secret = os.environ.get(config.variable, "")
+        if hashlib.sha256(secret.encode()).hexdigest() != config.sha256:
+            raise ValueError(f"{config.variable} does not hold the secret")
+        context.report(Log(message=f"asking with {secret}", level="debug"))
+        context.report(Log(message=f"denied: {json.dumps(secret)}", level="warning"))
+        print(f"printed: {secret}")  # noqa: T201 - that is what it does
+        print("printed in pieces:", secret, file=sys.stderr)  # noqa: T201
+        logging.getLogger("toy").warning("logged: %s", secret)
+        os.write(2, f"past Python: {secret}\n".encode())
+        if config.then == "exit":
+            os._exit(3)
+        if config.then == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if config.then == "raise":
+            try:
+                raise KeyError(secret)
+            except KeyError as error:
+                raise RuntimeError(f"401: https://user:{secret}@host/ refused {secret!r}") from error
+        return _write_model(context.out / "model", read_numbers(model.model_path))
+
+
 # --- measuring ----------------------------------------------------------------------------------------------------
 
 
@@ -340,4 +392,4 @@ class ToyNumbers(Metric[Options]):
 
 
 METRICS: tuple[type[AnyMetric], ...] = (ToyNumbers,)
-PASSES: tuple[type[AnyPass], ...] = (ToyScale, ToySum, ToyTrain, ToyMerge)
+PASSES: tuple[type[AnyPass], ...] = (ToyScale, ToySum, ToyTrain, ToyMerge, ToySecret)

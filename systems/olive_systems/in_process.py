@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import TextIO, cast
 
 from olive_engine import machine
 from olive_engine.contracts import Capabilities, Environment, Resources, Result, System, Update
 from olive_engine.options import Options
+from olive_engine.secrecy import MaskedStream, Secrets
 from olive_engine.worker import Worker
-from olive_systems.local import LocalSystemConfig, local_resources
+from olive_systems.local import LocalSystemConfig
+from olive_systems.places import places
 from olive_systems.processes import read_result
+from olive_systems.variables import resolved
 
 
 class InProcess(System):
@@ -25,7 +30,8 @@ class InProcess(System):
     def __init__(self, name: str, config: Options) -> None:
         super().__init__(name, config)
         options = LocalSystemConfig.model_validate(config.model_dump())
-        _, self._resources = local_resources(options)
+        self._own = options.environment_variables
+        self._resources = places(options, self._own).resources
         self._worker = Worker(None)
 
     @property
@@ -48,10 +54,16 @@ class InProcess(System):
         """This interpreter's packages and this machine's device, as configured."""
         return machine.environment(packages, self._resources.device)
 
+    def prepare(self, say: Callable[[str], None]) -> None:  # noqa: ARG002 - nothing takes long
+        """See that the variables are there that the options refer to."""
+        resolved(self._own)
+
     def submit(self, job: Path) -> _Handle:
         """Run the job; what it prints goes to standard error, as a worker's does."""
-        with redirect_stdout(sys.stderr), _globals_kept():
-            self._worker.run(job)
+        with _globals_kept(), _set(resolved(self._own)):
+            printed = cast(TextIO, MaskedStream(sys.stderr, Secrets.among(os.environ)))
+            with redirect_stdout(printed), redirect_stderr(printed):
+                self._worker.run(job)
         return _Handle(job)
 
 
@@ -69,6 +81,21 @@ class _Handle:
 
     def collect(self, *, fetch: bool) -> Result:  # noqa: ARG002 - outputs are in the job folder anyway
         return read_result(self._job)
+
+
+@contextmanager
+def _set(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have these environment variables for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

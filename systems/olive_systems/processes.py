@@ -14,7 +14,9 @@ from typing import Literal
 
 from olive_engine.contracts import EVENT_LINE, EVENT_PREFIX, EventLine, Result, Update
 from olive_engine.errors import SystemUnavailable
+from olive_engine.secrecy import Secrets
 from olive_engine.worker import DONE_PREFIX, IMPORT_PREFIX, STOP_LINE
+from olive_systems.variables import resolved
 
 STOP_GRACE = 5.0
 """Seconds that a job has to save its checkpoint when asked to stop."""
@@ -29,11 +31,18 @@ def worker_variables(threads: int, own: Mapping[str, str]) -> dict[str, str]:
 
     Args:
         threads: CPU threads of its jobs.
-        own: what its system sets, over all else.
+        own: what its system sets, over all else; references to variables are resolved here.
+
+    Raises:
+        SystemUnavailable: a variable that `own` refers to is not set.
     """
     kept = {name: value for name, value in os.environ.items() if name not in KEPT_FROM_WORKERS}
+    return {**kept, **worker_settings(threads), **resolved(own)}
+
+
+def worker_settings(threads: int) -> dict[str, str]:
+    """What every worker's environment holds, wherever it runs: threads as declared, no telemetry, UTF-8."""
     return {
-        **kept,
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),
@@ -43,7 +52,6 @@ def worker_variables(threads: int, own: Mapping[str, str]) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
         "PYTHONIOENCODING": "utf-8",
-        **own,
     }
 
 
@@ -108,6 +116,7 @@ class WorkerProcess:
             self._process = _started(command, variables)
         except OSError as error:
             raise SystemUnavailable(f"{command[0]} cannot be started: {error.strerror or error}") from None
+        self._secrets = Secrets.among(variables)
         self._handle: WorkerHandle | None = None
         self._imported: set[str] = set()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
@@ -214,7 +223,7 @@ class WorkerProcess:
             try:
                 handle.events.append(EVENT_LINE.validate_json(line.removeprefix(EVENT_PREFIX)))
             except ValueError:
-                self._log.append(line.rstrip())
+                self._note(line)
         elif line.startswith(DONE_PREFIX):
             with self._lock:
                 self._handle = None
@@ -224,7 +233,11 @@ class WorkerProcess:
 
     def _read_log(self) -> None:
         for line in self._process.stderr or ():
-            self._log.append(line.rstrip())
+            self._note(line)
+
+    def _note(self, line: str) -> None:
+        """Keep a line; the worker masks what Python prints, and libraries in other languages print past it."""
+        self._log.append(self._secrets.masked(line.rstrip()))
 
 
 def _started(command: Sequence[str | Path], variables: Mapping[str, str]) -> subprocess.Popen[str]:

@@ -649,12 +649,12 @@ passes:
 def test_nothing_is_lost_of_kinds_that_are_not_here(tmp_path: Path) -> None:
     old = """\
 input_model: {type: CompositeModel, config: {model_components: [{type: ONNXModel}]}, model_attributes: {a: 1}}
-systems: {box: {type: Docker, config: {is_dev: true, accelerators: [GPU]}}}
+systems: {box: {type: IsolatedORT, config: {is_dev: true, accelerators: [GPU]}}}
 passes: {a: {type: VendorQuantization, config: {output_name: x, bits: 4}}}
 """
     new = """\
 input_model: {type: CompositeModel, model_components: [{type: ONNXModel}], model_attributes: {a: 1}}
-systems: {box: {type: Docker, is_dev: true, accelerators: [{device: gpu}]}}
+systems: {box: {type: IsolatedORT, is_dev: true, accelerators: [{device: gpu}]}}
 passes: {a: {type: VendorQuantization, output_name: x, bits: 4}}
 """
     assert migrated(tmp_path, old).text == new

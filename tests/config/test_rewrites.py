@@ -69,6 +69,22 @@ TOP = {
         "data_configs: [{name: a, pre_process_data_config: {}, load_dataset_config: {max_samples: 3}}]",
     ),
     "workflow_config": ("workflow_config: {seed: 1}", "seed: 1"),
+    "a shared cache by names": (
+        "{cache_config: {cache_dir: here, account_name: acct, container_name: cont, update_shared_cache: false}}",
+        "{cache_dir: here, shared_cache: {url: 'abfs://cont', write: false, "
+        "storage_options: {account_name: acct, anon: false}}}",
+    ),
+    "a shared cache as the cache's folder": (
+        "cache_dir: 'https://acct.blob.core.windows.net/cont'",
+        "shared_cache: {url: 'abfs://cont', write: true, storage_options: {account_name: acct, anon: false}}",
+    ),
+    "a shared cache beside the cache's folder": (
+        "{cache_dir: ['https://acct.blob.core.windows.net/cont', here], enable_shared_cache: true}",
+        "{cache_dir: here, shared_cache: {url: 'abfs://cont', write: true, "
+        "storage_options: {account_name: acct, anon: false}}}",
+    ),
+    "two folders": ("cache_dir: [here, there]", "cache_dir: here"),
+    "Olive's public cache": ("{enable_shared_cache: true, update_shared_cache: true}", "{}"),
 }
 DROPPED_AT_THE_TOP = (
     *("clean_cache: true", "clean_run_cache: false", "clean_evaluation_cache: true", "workflow_id: mine"),
@@ -78,7 +94,7 @@ DROPPED_AT_THE_TOP = (
         "no_artifacts: true",
         "verbose: true",
         "enable_shared_cache: false",
-        "cache_config: {a: b}",
+        "cache_config: {enable_shared_cache: false}",
         "evaluation_only: false",
         "packaging_config: [{type: Zipfile, name: x}]",
     ),
@@ -225,7 +241,19 @@ SYSTEM = {
         "{type: AzureML, config: {aml_config_path: a.json}}",
         "{type: AzureML, azureml_client: {aml_config_path: a.json}}",
     ),
+    "an image of 0.6": (
+        "{type: Docker, config: {local_docker_config: {image_name: own, run_params: {shm_size: 8g}}}}",
+        "{type: Docker, image_name: own, shm_size: 8g}",
+    ),
+    "an image": (
+        "{type: Docker, image_name: own, work_dir: /olive-ws, clean_image: true, dockerfile: null}",
+        "{type: Docker, image_name: own}",
+    ),
     "environment": ("{type: LocalSystem, olive_managed_env: false, is_dev: true}", "{type: LocalSystem}"),
+    "made environment": (
+        "{type: PythonEnvironment, olive_managed_env: true, requirements_file: r.txt, python_environment_path: x}",
+        "{type: PythonEnvironment, requirements_file: r.txt}",
+    ),
 }
 METRICS = {
     "evaluator's config": ("{config: {metrics: [{name: a, type: latency}]}}", "{metrics: [{name: a, type: latency}]}"),
@@ -257,9 +285,9 @@ METRICS = {
         "shared_kv_buffer: true, run_kwargs: {}}}]}",
         "{metrics: [{name: a, type: accuracy, metric_config: {batch_size: 4}}]}",
     ),
-    "goal and target": (
+    "goal": (
         "{target: here, metrics: [{name: a, type: latency, goal: null, sub_types: [{name: avg, goal: {type: min_improvement}}]}]}",
-        "{metrics: [{name: a, type: latency, sub_types: [{name: avg, goal: {type: min-improvement}}]}]}",
+        "{target: here, metrics: [{name: a, type: latency, sub_types: [{name: avg, goal: {type: min-improvement}}]}]}",
     ),
     "perplexity": (
         "{metrics: [{name: a, type: accuracy, sub_types: [{name: perplexity, priority: 1}]}]}",

@@ -30,7 +30,7 @@ def test_links_lead_somewhere(page: str) -> None:
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-GROUPS = ("cache", "sweep")
+GROUPS = ("cache", "environments", "sweep", "shared-cache")
 """Commands that are groups of others."""
 
 

@@ -11,7 +11,12 @@ def test_secrets_are_not_shown_and_references_are() -> None:
                 "options": {
                     "hf_token": "${env:TOKEN}",
                     "azureml_client": {"default_auth_params": {"client_secret": "s3cret"}, "workspace_name": "w"},
-                    "environment_variables": {"A": "b"},
+                    "environment_variables": {
+                        "LEVEL": "debug",
+                        "A_TOKEN": "hush",
+                        "key": "hush",
+                        "B_KEY": "${env:KEY}",
+                    },
                 },
             }
         },
@@ -21,7 +26,12 @@ def test_secrets_are_not_shown_and_references_are() -> None:
     options = {
         "hf_token": "${env:TOKEN}",
         "azureml_client": {"default_auth_params": {"client_secret": "(not shown)"}, "workspace_name": "w"},
-        "environment_variables": {"A": "(not shown)"},
+        "environment_variables": {
+            "LEVEL": "debug",
+            "A_TOKEN": "(not shown)",
+            "key": "(not shown)",
+            "B_KEY": "${env:KEY}",
+        },
     }
     assert _masked(workflow) == {  # type: ignore[arg-type]  # plain values, which mypy sees as object
         "systems": {"cloud": {"type": "AzureML", "options": options}},

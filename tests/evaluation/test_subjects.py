@@ -109,7 +109,7 @@ def test_a_broken_onnx_model_is_refused(onnx_model: OnnxModel, tmp_path: Path, m
     folder = tmp_path / "model"
     shutil.copytree(onnx_model.model_path, folder)
     (folder / "model.onnx").write_bytes(b"no model")
-    with pytest.raises(ValueError, match="onnxruntime-genai cannot load the model"):
+    with pytest.raises(ValueError, match=r"onnxruntime-genai cannot load the model"):
         open_subject(OnnxModel(model_path=folder), make_context())
 
 
@@ -176,3 +176,21 @@ def test_batches_are_bounded_by_rows_and_by_memory() -> None:
     # The memory of 10 outputs: a longer row runs alone, and three of three do not fit with a fourth.
     assert list(batches(_Wide(), queries, 16)) == [[3], [1, 4, 2], [0, 5]]
     assert list(batches(_Wide(), queries, 2)) == [[3], [1, 4], [2, 0], [5]]
+
+
+def test_the_named_execution_provider_runs_the_model(onnx_model: OnnxModel, tmp_path: Path) -> None:
+    """Whatever the model was built for; the options that its own file has for that provider stand."""
+    from olive_engine.evaluation.genai import load
+
+    folder = tmp_path / "model"
+    shutil.copytree(onnx_model.model_path, folder)
+    settings = json.loads((folder / "genai_config.json").read_text())
+    settings["model"]["decoder"]["session_options"]["provider_options"] = [{"cuda": {"enable_cuda_graph": "0"}}]
+    (folder / "genai_config.json").write_text(json.dumps(settings))
+    ours, query = load(onnx_model.model_path, 1), [Query((5, 6, 7), ((2, 8), (3, 8)))]
+    assert load(folder, 1, ("CPUExecutionProvider",)).score(query) == ours.score(query)
+    for named in ((), ("CUDAExecutionProvider",)):
+        with pytest.raises(ValueError, match=r"onnxruntime-genai cannot load the model.*[Cc][Uu][Dd][Aa]"):
+            load(folder, 1, named)
+    with pytest.raises(ValueError, match=r"cannot load the model on DmlExecutionProvider: .*DML"):
+        load(onnx_model.model_path, 1, ("DmlExecutionProvider", "CPUExecutionProvider"))

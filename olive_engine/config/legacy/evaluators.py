@@ -182,7 +182,6 @@ EVALUATORS: tuple[Rule, ...] = (
         "`batch_size` stands in metric_config",
     ),
     Dropped(f"{_METRIC}.goal", "a goal belongs to a value: write it in `sub_types`", (None,)),
-    Dropped(f"{_EACH}.target", "`target` at the top says where evaluations run"),
     Valued(f"{_METRIC}.sub_types.*.goal.type", {"min_improvement": "min-improvement"}, "`{old}` is `{new}`"),
 )
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
+from olive_engine.config.legacy.docker import DOCKER
 from olive_engine.config.legacy.edits import Revision
 from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, Rule
+from olive_engine.config.variables import as_meant
 from olive_engine.errors import ConfigPath
 
 _EACH = "systems.*"
@@ -133,12 +135,30 @@ def _readymade(revision: Revision) -> None:
                 revision.put((*path[:-1], "accelerators"), [{"device": "gpu"}], path)
 
 
+def _managed(revision: Revision) -> None:
+    """An environment that the engine makes is one with requirements, and without a path."""
+    for path in revision.matches(f"{_EACH}.olive_managed_env"):
+        system, kind = path[:-1], revision.value((*path[:-1], "type"))
+        is_one = isinstance(kind, str) and kind.lower() == "pythonenvironment"
+        if not is_one or as_meant(revision.value(path), (bool,)) is not True:
+            continue
+        revision.note(path, "an environment that the engine makes is written as its `requirements`, or their file")
+        if revision.value((*system, "requirements_file")) is None and not revision.has((*system, "requirements")):
+            revision.put((*system, "requirements"), [], path)
+        revision.remove(path)
+        if revision.has((*system, "python_environment_path")):
+            revision.note((*system, "python_environment_path"), "an environment that the engine makes needs no path")
+            revision.remove((*system, "python_environment_path"))
+
+
 SYSTEMS: tuple[Rule, ...] = (
     Lifted(f"{_EACH}.config", "what `config` holds stands beside `type`"),
     Moved(f"{_EACH}.device", f"{_EACH}.accelerators", "`device` is written as `accelerators: [{device: …}]`"),
     Moved(f"{_EACH}.aml_config_path", f"{_EACH}.azureml_client.aml_config_path", "it stands in `azureml_client`"),
     Rewritten(_readymade),
     Rewritten(_accelerators),
+    *DOCKER,
+    Rewritten(_managed),
     Dropped(f"{_EACH}.olive_managed_env", "an environment is what its `python_environment_path` says", (False, None)),
     Dropped(f"{_EACH}.is_dev", "the code that runs there is always this version's"),
 )

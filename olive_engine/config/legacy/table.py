@@ -12,9 +12,9 @@ from olive_engine.config.legacy.input_model import INPUT_MODEL, INPUT_MODEL_JOIN
 from olive_engine.config.legacy.passes import PASSES, PASSES_JOINED, PASSES_LAST
 from olive_engine.config.legacy.rules import Dropped, Lifted, Moved, Rewritten, Rule
 from olive_engine.config.legacy.search import SEARCH
+from olive_engine.config.legacy.shared_cache import SHARED_CACHE
 from olive_engine.config.legacy.systems import CLIENTS, SYSTEMS
 
-_SHARED_CACHE = "a cache that machines share is not available yet: results are kept in `cache_dir`"
 _OWN_CACHE = "not needed: a step is keyed by everything that it depends on, so nothing stale is ever taken"
 
 
@@ -51,6 +51,7 @@ TOP: tuple[Rule, ...] = (
     Lifted("engine", "what `engine` holds stands at the top"),
     Lifted("workflow_config", "what `workflow_config` holds stands at the top"),
     Moved("workflow_host", "host", "`workflow_host` is called `host`"),
+    Lifted("cache_config", "what `cache_config` holds stands at the top"),
     Dropped("clean_cache", _OWN_CACHE),
     Dropped("clean_run_cache", _OWN_CACHE),
     Dropped("clean_evaluation_cache", _OWN_CACHE),
@@ -64,8 +65,7 @@ TOP: tuple[Rule, ...] = (
     Rewritten(_inline_systems),
     Dropped("verbose", "`--log-level debug` shows everything"),
     Dropped("evaluation_only", "a workflow without passes evaluates its input model", (False, None)),
-    Dropped("enable_shared_cache", _SHARED_CACHE),
-    Dropped("cache_config", _SHARED_CACHE),
+    *SHARED_CACHE,
     Dropped("no_artifacts", "only final models are written to `output_dir`; everything else stays in the cache"),
 )
 

@@ -135,7 +135,8 @@ def _hosts_without_systems(revision: Revision) -> None:
     if revision.members(("systems",)) or slip:
         return
     places: list[ConfigPath] = [("host",), ("target",)]
-    places += [(*entry, "host") for entry in revision.matches("passes.*.@")]
+    places += [(*entry, key) for entry in revision.matches("passes.*.@") for key in ("host", "target")]
+    places += [(*entry, "target") for entry in revision.matches("evaluators.*")]
     for path in places:
         name = revision.value(path)
         if isinstance(name, str):

@@ -1,0 +1,193 @@
+"""What an environment is to hold, as pip and uv read it: requirement lines and files, laid flat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from olive_engine import __version__
+from olive_engine.digests import file_digest
+from olive_engine.errors import SystemUnavailable
+from olive_engine.requirements import DISTRIBUTION, canonical
+
+OPTIONS = (
+    *("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--no-index", "--trusted-host"),
+    *("--pre", "--prefer-binary", "--no-binary", "--only-binary"),
+)
+"""Options that a line may hold: where packages come from, and which of them will do."""
+_FILES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
+_URL = re.compile(r"[a-z][a-z0-9+]*://")
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2")
+_WHEEL = re.compile(r"(?P<name>[A-Za-z0-9._]+?)-[^-]+(-[^-]+){3,4}\.whl")
+_SOURCE = re.compile(r"(?P<name>[A-Za-z0-9._-]+)-[^-]+\.(zip|tar\.gz|tar\.bz2)")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for, in lines that need no folder to be understood."""
+
+    requirements: tuple[str, ...] = ()
+    """Each by name and bounds, or by name and URL; a file of this machine with the digest of its contents."""
+    constraints: tuple[str, ...] = ()
+    """Versions that will do, of what something else may ask for."""
+    options: tuple[str, ...] = ()
+    """Where packages come from."""
+    extras: tuple[str, ...] = ()
+    """Of the engine, which is in every environment and is not among the requirements."""
+
+
+def asked_for(requirements: Sequence[str], file: Path | None) -> Asked:
+    """Lay requirements flat.
+
+    Args:
+        requirements: lines as in a requirements file.
+        file: a requirements file; files that it names are read too.
+
+    Raises:
+        SystemUnavailable: a file cannot be read, or a line asks for what no list of versions can hold.
+    """
+    found: dict[str, list[str]] = {"-r": [], "-c": [], "option": []}
+    for kind, line in (*_sorted(requirements, None, ()), *(_from_file(file, "-r", ()) if file else ())):
+        found[kind].append(line)
+    extras = {extra for line in found["-r"] for extra in _own_extras(line) or ()}
+    others = (line for line in found["-r"] if _own_extras(line) is None)
+    return Asked(tuple(others), tuple(found["-c"]), tuple(found["option"]), tuple(sorted(extras)))
+
+
+def fault_of(line: str) -> str:
+    """What is wrong with a line, as far as it can be told without looking at this machine; empty: nothing."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    text = _COMMENT.sub("", line).strip()
+    if text.startswith("-") or _is_place(text) or _URL.match(text):
+        return ""
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        return f"`{line}` is no requirement as pip takes it, such as `numpy>=2`: {str(error).splitlines()[0]}"
+    return ""
+
+
+def _own_extras(line: str) -> set[str] | None:
+    """The extras of a requirement that asks for the engine itself; none: it asks for something else.
+
+    Raises:
+        SystemUnavailable: it asks for another engine than the one that runs here.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        asked = Requirement(line)
+    except InvalidRequirement:
+        return None  # a URL alone
+    if canonical(asked.name) != DISTRIBUTION:
+        return None
+    if asked.url or not asked.specifier.contains(__version__, prereleases=True):
+        raise SystemUnavailable(
+            f"`{line}` asks for another olive-engine than {__version__}, which runs here and is what its environments "
+            "get; leave the version out, or make the environment yourself and name it with `python_environment_path`"
+        )
+    return {canonical(extra) for extra in asked.extras}
+
+
+def _from_file(path: Path, kind: str, above: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
+    path = path.expanduser().absolute()
+    if path in above:
+        raise SystemUnavailable(f"the requirements file {path} includes itself")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SystemUnavailable(f"the requirements file {path} cannot be read: {why}") from None
+    for found, line in _sorted(text.replace("\\\n", " ").splitlines(), path, above):
+        yield ("-c" if kind == "-c" and found == "-r" else found), line
+
+
+def _sorted(lines: Iterable[str], file: Path | None, above: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
+    """Each line that says something, with what it is."""
+    for raw in lines:
+        line = _COMMENT.sub("", raw).strip()
+        if not line:
+            continue
+        option, value = _split(line)
+        if option in _FILES:
+            place = (file.parent if file else Path()) / Path(value).expanduser()
+            yield from _from_file(place, _FILES[option], (*above, *([file] if file else ())))
+        elif option in OPTIONS:
+            yield "option", _with_place(option, value)
+        elif option in ("-e", "--editable"):
+            raise SystemUnavailable(f"`{line}`: {_NO_FOLDER}")
+        elif option:
+            raise SystemUnavailable(
+                f"`{line}` cannot be used in the requirements of an environment that the engine makes; of options "
+                f"there are -r, -c, {', '.join(OPTIONS)}"
+            )
+        elif " --hash" in line:
+            raise SystemUnavailable(
+                f"`{line}`: hashes in requirements are not supported; leave them out, or make the environment yourself "
+                "with pip and name it with `python_environment_path`"
+            )
+        else:
+            yield "-r", _requirement(line)
+
+
+_NO_FOLDER = (
+    "a folder cannot be a requirement here, for its contents may change; build a wheel of it with `python -m pip wheel "
+    "--no-deps FOLDER`, and name that"
+)
+
+
+def _split(line: str) -> tuple[str, str]:
+    """An option and its value; no option: empty."""
+    if not line.startswith("-"):
+        return "", line
+    for name in sorted((*OPTIONS, *_FILES, "-e", "--editable"), key=len, reverse=True):
+        rest = line.removeprefix(name)
+        if rest != line and (not rest or rest[0] in " =\t" or not name.startswith("--")):
+            return name, rest.lstrip(" =\t").strip("\"'")
+    return line.split()[0], ""
+
+
+def _with_place(option: str, value: str) -> str:
+    """An option whose value, if it is a folder here, is found from any other."""
+    if option in ("-f", "--find-links") and "://" not in value:
+        value = str(Path(value).expanduser().absolute())
+    return f"{option} {value}".rstrip()
+
+
+def _requirement(line: str) -> str:
+    """A requirement that means the same in any folder."""
+    if not _is_place(line):
+        name, at, url = line.partition("@")
+        return f"{name.strip()} @ {_file_url(_local(url.strip()))}" if at and url.strip().startswith("file:") else line
+    path = _local(line) if line.startswith("file:") else Path(line).expanduser().absolute()
+    match = _WHEEL.fullmatch(path.name) or _SOURCE.fullmatch(path.name)
+    if path.is_dir():
+        raise SystemUnavailable(f"`{line}`: {_NO_FOLDER}")
+    if match is None:
+        raise SystemUnavailable(
+            f"`{line}` is neither a requirement such as `numpy>=2` nor a file {' or '.join(_ARCHIVES)}"
+        )
+    return f"{match['name']} @ {_file_url(path)}"
+
+
+def _is_place(text: str) -> bool:
+    """Whether a requirement is a path, or a ``file:`` URL, alone."""
+    if text.startswith((".", "/", "~", "\\", "file:")):
+        return True
+    return text.endswith(_ARCHIVES) and "@" not in text and not _URL.match(text)
+
+
+def _local(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
+
+
+def _file_url(path: Path) -> str:
+    try:
+        return f"{path.as_uri()}#sha256={file_digest(path)}"
+    except OSError as error:
+        raise SystemUnavailable(f"the required file {path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,144 @@
+"""A second machine takes what the first one has computed; what is wrong there is computed again, whatever it is."""
+
+import json
+import shutil
+
+import pytest
+
+from olive_engine import plan, run
+from olive_engine.reporting.events import StepFinished, Warned
+from olive_engine.reporting.recorder import Recorder
+from olive_engine.store import Store
+from olive_engine.testing.toys import NUMBERS
+from tests.engine.conftest import TUNE, tree_bytes
+
+STEPS = ("scale", "tune", "merge")
+
+
+@pytest.fixture(params=["folder", "memory"])
+def url(request, project):
+    import fsspec
+
+    yield str(project / "team") if request.param == "folder" else f"memory://{project.name}/team"
+    fsspec.filesystem("memory").store.clear()
+
+
+@pytest.fixture
+def first(make, project, url):
+    """A machine that puts there what it computes."""
+    result = run(make(shared_cache={"url": url, "write": True}, cache_dir="first"))
+    assert result.executed == STEPS
+    return tree_bytes(project / "output" / "model")
+
+
+def second(make, url, write=False, **more):
+    """The workflow on another machine."""
+    shared = {"url": url, "write": write}
+    return make(**{"shared_cache": shared, "cache_dir": "second", "output_dir": "out2", **more})
+
+
+def there(project, url):
+    """The store of the first machine, to know what its results are."""
+    return Store(project / "first").records
+
+
+def test_a_second_machine_computes_nothing_and_gets_the_same_bytes(make, project, url, first):
+    reporter = Recorder()
+    result = run(second(make, url), reporter)
+    assert (result.executed, result.reused) == ((), STEPS)
+    assert tree_bytes(project / "out2" / "model") == first
+    finished = [event for event in reporter.events if isinstance(event, StepFinished)]
+    assert {event.source for event in finished} == {
+        Store(project / "second").records.load(result.steps["merge"].key).provenance.source
+    }
+    assert not [event for event in reporter.events if isinstance(event, Warned)]
+    again = run(second(make, url, output_dir="out3"))
+    assert again.executed == ()
+
+
+def test_only_the_bytes_of_the_final_model_are_fetched(make, project, url, first):
+    result = run(second(make, url))
+    merged = Store(project / "second").records.load(result.steps["merge"].key)
+    fetched = {path.name for path in (project / "second" / "blobs").glob("*/*")}
+    assert fetched == {entry.sha256 for tree in merged.trees for entry in tree.files.values()}
+
+
+def test_a_changed_step_reads_only_what_it_needs_from_there(make, project, url, first):
+    changed = {**TUNE, "merge": {"type": "ToyScale", "factor": 7.0, "input": "scale"}}
+    result = run(second(make, url, passes=changed))
+    assert result.executed == ("merge",)
+    tune = there(project, url).load(result.steps["tune"].key)
+    fetched = {path.name for path in (project / "second" / "blobs").glob("*/*")}
+    scale = there(project, url).load(result.steps["scale"].key)
+    assert {entry.sha256 for tree in scale.trees for entry in tree.files.values()} <= fetched
+    if "tune" not in {entry.name for entry in (project / "out2").iterdir()}:  # nobody's final model
+        assert not {entry.sha256 for tree in tune.trees for entry in tree.files.values()} & fetched
+
+
+def test_the_plan_asks_a_folder_and_no_network(make, url, first):
+    workflow = second(make, url)
+    assert plan(workflow).to_run == (() if "://" not in url else STEPS)
+
+
+@pytest.mark.parametrize("url", ["folder"], indirect=True)
+@pytest.mark.parametrize("harm", ["poison", "truncate", "remove"])
+def test_a_damaged_blob_is_computed_again(make, project, url, first, harm):
+    record = there(project, url).load(run(make(cache_dir="first", output_dir="x")).steps["merge"].key)
+    sha256 = record.output.parts["model_path"].files[NUMBERS].sha256
+    blob = project / "team/olive-cache-1/blobs" / sha256[:2] / sha256
+    good = blob.read_bytes()
+    blob.chmod(0o644)
+    if harm == "remove":
+        blob.unlink()
+    else:
+        blob.write_bytes(good.replace(b"1", b"7")[: None if harm == "poison" else 3])
+    result = run(second(make, url, write=True))
+    assert "merge" in result.executed
+    assert tree_bytes(project / "out2" / "model") == first
+    assert blob.read_bytes() == good  # and it was put right there
+
+
+def test_run_json_names_where_results_came_from(make, project, url, first):
+    run(second(make, url))
+    text = (project / "out2" / "run.json").read_text()
+    source = (project / "team").as_uri() if "://" not in url else url
+    steps = json.loads(text)["steps"]
+    told = json.dumps(steps)
+    assert told.count(f'"{source}"') == len(STEPS)
+    assert f'"{source}"' not in json.dumps(json.loads((project / "output" / "run.json").read_text())["steps"])
+
+
+def test_without_write_nothing_is_put_there(make, project):
+    run(make(shared_cache="team"))
+    assert not (project / "team").exists()
+
+
+def test_private_steps_are_neither_put_there_nor_read(make, project):
+    trusting = {"type": "HfModel", "model_path": "base", "load_kwargs": {"trust_remote_code": True}}
+    shared = {"url": "team", "write": True}
+    run(make(shared_cache=shared, input_model=trusting))
+    assert not list((project / "team").rglob("*.json"))
+
+
+def test_a_cache_that_cannot_be_reached_is_one_warning(make, project):
+    reporter = Recorder()
+    result = run(make(shared_cache={"url": "nowhere://x", "write": True}), reporter)
+    assert result.executed == STEPS
+    (warning,) = [str(event) for event in reporter.events if isinstance(event, Warned)]
+    assert "the shared cache nowhere://x is left out: " in warning
+
+
+def test_no_secret_of_its_options_is_written_anywhere(make, project, monkeypatch):
+    monkeypatch.setenv("SHARED_KEY", "canary-4d5e6f")
+    options = {"some_key": "${env:SHARED_KEY}"}
+    shared = {"url": f"memory://{project.name}/canaries", "write": True, "storage_options": options}
+    run(make(shared_cache=shared))
+    shutil.rmtree(project / ".olive-cache")
+    assert run(make(shared_cache=shared)).executed == ()
+    found = [path for path in project.rglob("*") if path.is_file() and b"canary-4d5e6f" in path.read_bytes()]
+    assert found == []
+    import fsspec
+
+    there = fsspec.filesystem("memory")
+    assert not [name for name in there.find("/") if b"canary-4d5e6f" in there.cat_file(name)]
+    there.store.clear()

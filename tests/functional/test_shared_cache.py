@@ -1,0 +1,106 @@
+"""``olive shared-cache``, as a user calls it."""
+
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def filled(folder, olive):
+    """A workflow whose results are in the cache, and nowhere else yet."""
+    assert olive("run", "workflow.yaml").returncode == 0
+    text = (folder / "workflow.yaml").read_text()
+    (folder / "workflow.yaml").write_text(text + "shared_cache: team\n")
+    return folder
+
+
+def blobs(folder):
+    return sorted(path for path in (folder / "team/olive-cache-1/blobs").rglob("*") if path.is_file())
+
+
+def test_push_puts_there_what_the_cache_has(filled, olive):
+    done = olive("shared-cache", "push", "workflow.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{(filled / 'team').as_uri()}: 3 results put there, with ")
+    assert len(blobs(filled)) == int(done.stdout.split(" with ")[1].split(" ")[0])
+    again = olive("shared-cache", "push", "workflow.yaml")
+    assert again.stdout == (
+        f"{(filled / 'team').as_uri()}: 0 results put there, with 0 files of 0 B\n"
+        "  3 results left alone: there already, or not in this cache any more\n"
+    )
+    shutil.rmtree(filled / ".olive-cache")
+    ran = olive("run", "workflow.yaml", "--json")
+    (ended,) = [event for line in ran.stdout.splitlines() if (event := json.loads(line))["event"] == "run_finished"]
+    assert (ended["executed"], ended["reused"]) == (0, 3)
+
+
+def test_push_says_what_is_not_computed_yet(folder, olive):
+    (folder / "workflow.yaml").write_text((folder / "workflow.yaml").read_text() + "shared_cache: team\n")
+    done = olive("shared-cache", "push", "workflow.yaml", "--json")
+    told = json.loads(done.stdout)
+    url = (folder / "team").as_uri()
+    assert told == {"url": url, "records": 0, "files": 0, "file_bytes": 0, "private": [], "not_computed": 3}
+
+
+def test_status_and_verify(filled, olive):
+    url = (filled / "team").as_uri()
+    assert olive("shared-cache", "status", "workflow.yaml").stdout == f"{url}: 0 results, 0 files of 0 B\n"
+    olive("shared-cache", "push", "workflow.yaml")
+    status = json.loads(olive("shared-cache", "status", "--url", "team", "--json").stdout)
+    size = sum(path.stat().st_size for path in blobs(filled))
+    assert status == {"url": url, "records": 3, "files": len(blobs(filled)), "file_bytes": size}
+    intact = olive("shared-cache", "verify", "workflow.yaml")
+    assert (intact.returncode, intact.stdout) == (0, f"{url}: 3 results and {len(blobs(filled))} files are intact\n")
+    blobs(filled)[0].chmod(0o644)
+    blobs(filled)[0].write_bytes(b"other")
+    damaged = olive("shared-cache", "verify", "workflow.yaml")
+    assert damaged.returncode == 1
+    assert damaged.stdout.splitlines()[:2] == [f"{url}: 1 damaged", f"  {blobs(filled)[0].name}"]
+    assert "cannot be used; remove them by key:" in damaged.stdout
+
+
+def test_remove_by_key_age_and_all(filled, olive):
+    olive("shared-cache", "push", "workflow.yaml")
+    keys = sorted(path.stem for path in (filled / "team/olive-cache-1/records").rglob("*.json"))
+    asked = olive("shared-cache", "remove", "workflow.yaml", keys[0][:16])
+    assert asked.returncode == 2
+    assert "this would remove 1 result from" in asked.stderr
+    assert "--yes" in asked.stderr
+    assert olive("shared-cache", "remove", "workflow.yaml", "--older-than", "30d", "--yes").stdout.endswith(
+        ": 0 results, 0 files of 0 B removed\n"
+    )
+    one = olive("shared-cache", "remove", "--url", "team", keys[0][:16], "--yes")
+    assert (one.returncode, ": 1 result, " in one.stdout) == (0, True)
+    left = sorted(path.stem for path in (filled / "team/olive-cache-1/records").rglob("*.json"))
+    assert left == keys[1:]
+    gone = json.loads(olive("shared-cache", "remove", "workflow.yaml", "--all", "--yes", "--json").stdout)
+    assert gone["records"] == 2
+    assert blobs(filled) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("status",), "which shared cache?"),
+        (("status", "workflow.yaml"), "the workflow has no `shared_cache`"),
+        (("status", "workflow.yaml", "--url", "x"), "not both"),
+        (("status", "--url", "abfs:/x"), "--url: after `abfs:` come two slashes"),
+        (("remove", "workflow.yaml"), "say what to remove"),
+        (("remove", "workflow.yaml", "--all", "--older-than", "3d"), "say what to remove"),
+        (("remove", "--url", "x", "--older-than", "soon"), "expected an age such as 30d"),
+        (("push",), "Missing argument 'WORKFLOW'"),
+    ],
+)
+def test_what_is_asked_wrongly(folder, olive, arguments, message):
+    done = olive("shared-cache", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_place_that_nobody_opens_is_told_in_a_sentence(folder, olive):
+    done = olive("shared-cache", "status", "--url", "nowhere://x")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the shared cache nowhere://x: ")
+    assert done.stderr.count("\n") == 1
