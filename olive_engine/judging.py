@@ -1,6 +1,7 @@
-"""What is wrong, or doubtful, with a workflow's options for the model and the data that it names.
+"""What is wrong, or doubtful, with a workflow's options for the model, the data and the files that it names.
 
-Every pass is asked (`Pass.objections`) with what the files tell; and examples must not be longer than the model takes.
+Every pass is asked (`Pass.objections`) with what the files tell, every system (`System.objections`) about its own
+files; and examples must not be longer than the model takes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from olive_engine.errors import ConfigPath, Problem
 from olive_engine.graph import sources
 from olive_engine.models import Checkpoint, HfAdapterModel
 from olive_engine.options import DataRef, marked
-from olive_engine.registry import find_pass
+from olive_engine.registry import find_pass, find_system
 
 _SCALED_ALREADY = ("default", "llama3", "longrope", "su")
 """Kinds of scaled positions whose `max_position_embeddings` is the length after scaling."""
@@ -53,11 +54,11 @@ def judge(workflow: Workflow, rows: Mapping[str, int]) -> Judgement:
         known = checkpoint if all(source in same for source in inputs[name]) else None
         for index, entry in enumerate(entries):
             for objection in _objections(entry, known, rows):
-                path = ("passes", name, index, *_option_path(objection))
-                if objection.severity == "note":
-                    notices.append(Problem(path, objection.what, objection.hint, severity="warning"))
-                else:
-                    problems.append(Problem(path, objection.what, objection.hint, severity=objection.severity))
+                _sort_in(("passes", name, index), objection, problems, notices)
+    for name, system in workflow.systems.items():
+        cls = find_system(system.type)
+        for objection in cls.objections(system.options) if cls is not None else ():
+            _sort_in(("systems", name), objection, problems, notices)
     problems += _perhaps_a_folder(workflow)
     if checkpoint is not None:
         problems += _too_long(workflow, checkpoint)
@@ -134,6 +135,14 @@ def _objections(entry: PassEntry, checkpoint: Checkpoint | None, rows: Mapping[s
     named = {option: getattr(entry.options, option) for option, _ in marked(cls.config_type, DataRef)}
     counted = {option: rows[name] for option, name in named.items() if name in rows}
     yield from cls.objections(entry.options, Known(checkpoint=checkpoint, rows=counted))
+
+
+def _sort_in(place: ConfigPath, objection: Objection, problems: list[Problem], notices: list[Problem]) -> None:
+    path = (*place, *_option_path(objection))
+    if objection.severity == "note":
+        notices.append(Problem(path, objection.what, objection.hint, severity="warning"))
+    else:
+        problems.append(Problem(path, objection.what, objection.hint, severity=objection.severity))
 
 
 def _option_path(objection: Objection) -> ConfigPath:

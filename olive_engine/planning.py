@@ -91,6 +91,18 @@ def preflight(workflow: Workflow, made: Plan) -> tuple[Problem, ...]:
     return check_hosts(workflow, made)
 
 
+def notes(workflow: Workflow, made: Plan) -> dict[str, tuple[str, ...]]:
+    """What the systems have to say that a plan's steps run on, by name, as far as they have anything.
+
+    Raises:
+        SystemUnavailable: what a system's options name cannot be read.
+    """
+    used = dict.fromkeys(step.node.system for step in made.steps.values())
+    with opened(workflow, debug=False) as (_, systems):
+        told = {name: systems[name].notes() for name in used}
+    return {name: said for name, said in told.items() if said}
+
+
 def made_plan(workflow: Workflow, store: Store, systems: Mapping[str, System], *, online: bool) -> Plan:
     """The plan of a judged workflow whose hub names are pinned."""
     built = graph.build(workflow)

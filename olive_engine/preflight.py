@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from weakref import WeakSet
 
 from olive_engine import accelerators, facts, hub, room
 from olive_engine.config.masking import VARIABLES
@@ -23,8 +24,24 @@ from olive_engine.planner import Plan, flavours, runs_onnx
 from olive_engine.probing import known_environment, probe
 from olive_engine.providers import distributions_for, full_name
 from olive_engine.registry import find_metric, find_pass, find_system
-from olive_engine.requirements import Requirement, bounds, canonical, extras, pip_line, satisfies
+from olive_engine.requirements import Requirement, bounds, canonical, extras, pip_arguments, pip_line, satisfies
 from olive_engine.store import Store
+
+_TOLD: WeakSet[System] = WeakSet()
+"""Systems whose notes have been told."""
+
+
+def tell_notes(system: System, say: Callable[[str], None]) -> None:
+    """Tell what a system has to say of itself, line by line, before it is made ready; the first time only.
+
+    Raises:
+        SystemUnavailable: what its options name cannot be read.
+    """
+    if system not in _TOLD:
+        _TOLD.add(system)
+        for note in system.notes():
+            for line in note.splitlines():
+                say(line)
 
 
 def probe_unknown(
@@ -43,6 +60,7 @@ def probe_unknown(
     """
     for name, question in facts.questions_by_system(graph).items():
         if known_environment(systems[name], question, store) is None:
+            tell_notes(systems[name], partial(say, name))
             probe(systems[name], question, store, partial(say, name))
 
 
@@ -58,10 +76,10 @@ def check(workflow: Workflow, plan: Plan) -> tuple[Problem, ...]:
         environment = plan.facts.environments.get(system)
         if environment is None:  # not probed yet: `run` asks it first
             continue
-        providers = providers_of(workflow, system)
-        lacking = _libraries(system, nodes, environment, providers.values(), plan)
+        providers, install = providers_of(workflow, system), _installing(workflow, system, environment)
+        lacking = _libraries(system, nodes, environment, providers.values(), plan, install)
         found += lacking
-        found += _other_code(system, nodes, environment, plan)
+        found += _other_code(system, nodes, environment, plan, install)
         found += accelerators.check(workflow, system, nodes, environment, plan)
         if environment.providers or not lacking:
             found += _providers(plan, nodes, environment, providers)
@@ -101,7 +119,12 @@ def _variables(workflow: Workflow, system: str) -> Iterator[Problem]:
 
 
 def _libraries(
-    system: str, nodes: Iterable[Node], environment: Environment, providers: Iterable[str], plan: Plan
+    system: str,
+    nodes: Iterable[Node],
+    environment: Environment,
+    providers: Iterable[str],
+    plan: Plan,
+    install: Callable[[str], str],
 ) -> list[Problem]:
     """One problem for all that is missing on a system or of a version that will not do."""
     known = extras()
@@ -132,22 +155,32 @@ def _libraries(
         return []
     gone = [f"{', '.join(sorted(missing))} {'is' if len(missing) == 1 else 'are'} not installed there"]
     what = ", and ".join([*(gone if missing else ()), *sorted(unfit)])
-    return [Problem(("systems", system), what, pip_line(wanted, sorted(others, key=str)))]
+    return [Problem(("systems", system), what, install(pip_arguments(wanted, sorted(others, key=str))))]
 
 
-def _other_code(system: str, nodes: Iterable[Node], environment: Environment, plan: Plan) -> Iterator[Problem]:
+def _installing(workflow: Workflow, system: str, environment: Environment) -> Callable[[str], str]:
+    """What to do on a system so that it has some distributions, from their names."""
+    entry = workflow.systems.get(system)
+    cls = find_system(entry.type) if entry else None
+    if entry is None or cls is None:
+        return lambda packages: f"pip install {packages}"
+    return lambda packages: cls.to_install(packages, entry.options, environment)
+
+
+def _other_code(
+    system: str, nodes: Iterable[Node], environment: Environment, plan: Plan, install: Callable[[str], str]
+) -> Iterator[Problem]:
     """Passes and metrics that a probe did not find there as they are here: their results would pass for ours."""
     if not environment.implementations:  # the engine's own interpreter
         return
     for kind, type_ in dict.fromkeys((node.kind, node.type) for node in nodes):
         there = environment.implementations.get(step_name(kind, type_))
         what = f"the {_KINDS[kind]} {type_}".rstrip()
-        pip = f"{environment.executable} -m pip install"
         if there is None:
-            yield Problem(("systems", system), f"{what} is not installed there", f"{pip} the package that brings it")
+            yield Problem(("systems", system), f"{what} is not installed there", install("the package that brings it"))
         elif there != plan.facts.implementations[kind, type_]:
             doubt = f"{what} has other code there than here, and so other results"
-            yield Problem(("systems", system), doubt, f"{pip} the same olive-engine and plugins as here")
+            yield Problem(("systems", system), doubt, install("the same olive-engine and plugins as here"))
 
 
 _KINDS = {"pass": "pass", "evaluate": "metric", "data": "data preparation"}

@@ -5,6 +5,7 @@ Apart from `olive_engine.api`, so that a command that only judges a file imports
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from olive_engine import graph
 from olive_engine.config.draft import Draft, parse_tree, read
+from olive_engine.config.local_models import beside_file, local_path
 from olive_engine.config.workflow import PassEntry, Workflow
 from olive_engine.contracts import Yardstick
 from olive_engine.data.check import check as check_data
@@ -78,7 +80,22 @@ def _judged(draft: Draft) -> Draft:
     # Where the graph is wrong it cannot be told what a search has an effect on.
     workflow, notices = (draft.workflow, ()) if found else _with_something_to_judge_by(draft.workflow)
     draft = replace(draft, workflow=workflow)
-    return draft.adding((*found, *judgement.problems), (*judgement.notices, *notices))
+    problems = (_with_place(problem, draft) for problem in judgement.problems)
+    return draft.adding((*found, *problems), (*judgement.notices, *notices))
+
+
+def _with_place(problem: Problem, draft: Draft) -> Problem:
+    """With a hint, where a system names a file that is not here and one of that name is beside the workflow."""
+    section, *option = problem.path or ("",)
+    if section != "systems" or draft.workflow is None or problem.hint:
+        return problem
+    entry = draft.workflow.systems[str(option[0])]
+    value: object = entry.options
+    for name in option[1:]:
+        value = getattr(value, str(name), None)
+    if not isinstance(value, str | Path) or os.path.exists(local_path(str(value), draft.base_dir)):  # noqa: PTH110 - unlike Path.exists it takes any text
+        return problem
+    return replace(problem, hint=beside_file(str(value), draft.locate(problem.path)))
 
 
 def _with_something_to_judge_by(workflow: Workflow) -> tuple[Workflow, tuple[Problem, ...]]:

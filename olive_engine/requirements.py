@@ -112,6 +112,10 @@ def satisfies(found: str, asked: str) -> bool:
 
 def pip_line(wanted: Iterable[str], others: Iterable[Requirement] = ()) -> str:
     """The command that installs extras of this distribution, and others that no extra of it brings."""
+    return f"pip install {pip_arguments(wanted, others)}"
+
+
+def pip_arguments(wanted: Iterable[str], others: Iterable[Requirement] = ()) -> str:
+    """What a command of pip names to install these."""
     chosen = ",".join(sorted(wanted))
-    arguments = ([f'"{DISTRIBUTION}[{chosen}]"'] if chosen else []) + [f'"{other}"' for other in others]
-    return f"pip install {' '.join(arguments)}"
+    return " ".join(([f'"{DISTRIBUTION}[{chosen}]"'] if chosen else []) + [f'"{other}"' for other in others])

@@ -94,8 +94,8 @@ def test_an_engine_that_was_never_installed_says_what_to_do(tmp_path: Path) -> N
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", ask], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == (
-        f"olive_engine.errors.SystemUnavailable: olive-engine runs from {ROOT} without being installed, so it cannot be "
-        f"packed for another environment; install it here first: python -m pip install -e {ROOT}"
+        f"olive_engine.errors.SystemUnavailable: olive-engine runs from {ROOT} without being installed, so it cannot "
+        f"be packed for another environment; install it here first: python -m pip install -e {ROOT}"
     )
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from olive_engine import api, gpus, machine, providers, requirements
 from olive_engine.config.draft import parse_tree
-from olive_engine.contracts import Device, Known, Needs, Objection
+from olive_engine.contracts import Device, Environment, Known, Needs, Objection
 from olive_engine.errors import InvalidWorkflow, Problem
 from olive_engine.preflight import as_warnings
+from olive_engine.registry import find_system
 from olive_engine.reporting.events import Warned
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.requirements import Requirement, read_extras, satisfies
@@ -85,6 +86,30 @@ def test_a_missing_library_is_refused_by_run_and_told_by_plan(project, versions,
         api.run(made)
     assert refused.value.problems == (expected,)
     assert not (project / "output").exists()
+
+
+@pytest.mark.parametrize(
+    ("system", "hint"),
+    [
+        (
+            {"type": "PythonEnvironment", "python_environment_path": "env"},
+            '/env/python -m pip install "olive-engine[cpu]"',
+        ),
+        ({"type": "PythonEnvironment", "requirements": []}, 'add to its `requirements`: "olive-engine[cpu]"'),
+        (
+            {"type": "Docker", "image_name": "own"},
+            'add to the image\'s Dockerfile: RUN pip install "olive-engine[cpu]"',
+        ),
+    ],
+    ids=["given", "made", "image"],
+)
+def test_what_to_do_about_a_missing_library_depends_on_the_place(project, monkeypatch, system, hint):
+    monkeypatch.setattr(ToyScale, "requires", ("torch",))
+    there = Environment(engine="1", python="3.11", machine="m", packages={}, executable="/env/python")
+    cls = find_system(system["type"])
+    monkeypatch.setattr(cls, "environment", lambda self, packages: there)
+    (found,) = problems(workflow(project, SCALE, systems={"far": system}, host="far"))
+    assert found == Problem(("systems", "far"), "torch is not installed there", hint)
 
 
 def test_all_that_is_missing_or_unfit_on_a_system_is_one_problem_with_one_line(project, versions, monkeypatch):

@@ -36,8 +36,8 @@ def show_plan(draft: Draft, *, show_all: bool = False) -> None:
     from olive_engine import planning
     from olive_engine.config.diagnostics import render
     from olive_engine.preflight import as_warnings
-    from olive_engine.reporting.plan import MOST_LINES, plan_heading, plan_table
-    from olive_engine.reporting.tables import show
+    from olive_engine.reporting.plan import MOST_LINES, notes_lines, plan_heading, plan_table
+    from olive_engine.reporting.tables import show, width_of
 
     workflow = draft.raise_if_wrong()
     searched = describe_search(draft, workflow)
@@ -48,16 +48,19 @@ def show_plan(draft: Draft, *, show_all: bool = False) -> None:
     if doubts:
         warn(render(doubts))
     steps = planning.planned_steps(plan)
+    notes = planning.notes(workflow, plan)
     if session().json:
         from olive_engine.reporting.jsonl import fields_to_json, to_json
 
         rows = [{**fields_to_json(step), "key": plan.steps[step.step].key} for step in steps]
         amounts = {"run": len(plan.to_run), "reuse": len(steps) - len(plan.to_run)}
-        write_json({"steps": rows, **amounts, "search": searched, "warnings": to_json(doubts)})
+        systems = {name: [line for note in said for line in note.splitlines()] for name, said in notes.items()}
+        told_of = {"systems": systems, "search": searched, "warnings": to_json(doubts)}
+        write_json({"steps": rows, **amounts, **told_of})
     else:
         click.secho(plan_heading(steps, "One trial" if searched else "Plan"), bold=True)
         show(plan_table(steps, len(steps) if show_all else MOST_LINES), sys.stdout)
-        for line in searched:
+        for line in (*searched, *notes_lines(notes, width_of(sys.stdout))):
             click.echo(line)
 
 

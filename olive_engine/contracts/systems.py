@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from olive_engine.contracts.passes import Objection
 from olive_engine.contracts.wire import Environment, EventLine, Resources, Result
 from olive_engine.digests import digest
 from olive_engine.models import Tree
@@ -87,6 +88,11 @@ class System(ABC):
         self.name = name
         self.config = config
 
+    @classmethod
+    def objections(cls, config: Options) -> Iterable[Objection]:  # noqa: ARG003 - for systems that have some
+        """What speaks against its options, as far as they and the local files that they name tell."""
+        return ()
+
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities:
@@ -115,6 +121,16 @@ class System(ABC):
         """
         return ""
 
+    def notes(self) -> tuple[str, ...]:
+        """What a plan should say of the place: how its environment differs from what is written.
+
+        Each is a sentence, or a text of several lines that are shown as they are. Told without the network.
+
+        Raises:
+            SystemUnavailable: what its options name cannot be read.
+        """
+        return ()
+
     def prepare(self, say: Callable[[str], None]) -> None:
         """Make ready what jobs need there and what may take minutes: an environment, an image. May ask the network.
 
@@ -124,6 +140,21 @@ class System(ABC):
         Raises:
             SystemUnavailable: it cannot be had.
         """
+
+    @classmethod
+    def to_install(cls, packages: str, config: Options, environment: Environment) -> str:  # noqa: ARG003 - for others
+        """What to do so that its jobs have some distributions, as a hint.
+
+        Args:
+            packages: as they stand in a command line of pip.
+            config: its options.
+            environment: what is there now.
+        """
+        return (
+            f"{environment.executable} -m pip install {packages}"
+            if environment.executable
+            else f"pip install {packages}"
+        )
 
     @abstractmethod
     def submit(self, job: Path) -> Handle:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 
 from olive_engine.reporting import phrases
 from olive_engine.reporting.planned import PlannedStep
@@ -32,6 +33,25 @@ def plan_table(steps: Sequence[PlannedStep], most: int = MOST_LINES) -> Table:
     rows = [_row(step, somewhere=somewhere) for step in shown]
     rest = len(steps) - len(shown)
     return Table((*columns, Column("why", flexible=True)), tuple(rows), f"… and {rest:,} more" if rest else "")
+
+
+def notes_lines(notes: Mapping[str, Sequence[str]], width: int | None) -> Iterator[str]:
+    """What systems have to say, under the name of each.
+
+    Args:
+        notes: by system: sentences, and texts of several lines.
+        width: of the terminal, at which sentences are wrapped; None: lines may be long.
+    """
+    for system, said in notes.items():
+        yield f"{system}:"
+        for note in said:
+            lines = note.splitlines()
+            if len(lines) > 1:
+                yield from (f"    {line}" for line in lines)
+            elif width is None:
+                yield f"  {note}"
+            else:
+                yield from textwrap.wrap(note, max(width, 40), initial_indent="  ", subsequent_indent="    ")
 
 
 def _row(step: PlannedStep, *, somewhere: bool) -> tuple[Cell, ...]:

@@ -1,4 +1,4 @@
-"""The built-in systems, one module each."""
+"""The built-in systems, a module or a package each."""
 
 from olive_engine.contracts import System
 from olive_systems.azure_ml import AzureML

@@ -197,7 +197,7 @@ class WorkerProcess:
     def _lose(self, handle: WorkerHandle) -> None:
         log = tuple(self._log)
         handle.log.extend(log)
-        handle.lost = _death(self._process.returncode, log)
+        handle.lost = death_of(self._process.returncode, log)
         handle.finished.set()
 
     def _kill_group(self) -> None:
@@ -254,7 +254,7 @@ def _started(command: Sequence[str | Path], variables: Mapping[str, str]) -> sub
     )
 
 
-def _death(code: int, log: Sequence[str]) -> str:
+def death_of(code: int, log: Sequence[str]) -> str:
     """Why a worker is gone, in one sentence."""
     if code == -signal.SIGKILL:
         return "its worker was killed (signal 9), as the operating system does when memory runs out"

@@ -22,6 +22,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for onnx in ("built/model.onnx", "picture.onnx"):
         (folder / "models" / onnx).parent.mkdir(exist_ok=True)
         (folder / "models" / onnx).write_bytes(b"a graph")
+    (folder / "conda.yaml").write_text("dependencies: [python=3.8, {pip: [olive-ai]}]\n")
     (folder / "data").mkdir()
     (folder / "data" / "rows.json").write_text(json.dumps(ROWS))
     (folder / "data" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))

@@ -32,7 +32,7 @@ def shared_home(request: pytest.FixtureRequest) -> Path:
 def home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, in use; without uv, so that it is pip that makes what is missing."""
     monkeypatch.setenv(HOME, str(shared_home))
-    monkeypatch.setattr("olive_systems.installers.uv_command", lambda: None)
+    monkeypatch.setattr("olive_systems.python_environment.installers.uv_command", lambda: None)
     return shared_home
 
 

@@ -15,12 +15,12 @@ from olive_engine import __version__
 from olive_engine.digests import file_digest
 from olive_engine.environments import Environments, interpreter_of
 from olive_engine.errors import SystemUnavailable
-from olive_systems import environments as making
-from olive_systems.environments import Recipe, known_key, own_base, provide
-from olive_systems.index_settings import pip_settings, tool_variables
-from olive_systems.installers import Pip, Uv, _pins
-from olive_systems.interpreters import described, installed
-from olive_systems.requirement_lines import Asked, asked_for, fault_of
+from olive_systems.python_environment import environments as making
+from olive_systems.python_environment.environments import Recipe, known_key, own_base, provide
+from olive_systems.python_environment.index_settings import pip_settings, tool_variables
+from olive_systems.python_environment.installers import Pip, Uv, _pins
+from olive_systems.python_environment.interpreters import described, installed
+from olive_systems.python_environment.requirement_lines import Asked, asked_for, fault_of
 
 SAME = (f"pydantic=={version('pydantic')}",)
 
@@ -257,7 +257,7 @@ def test_pip_makes_what_uv_makes(home, fresh_home, uv, monkeypatch):
     recipe = recipe_of(*SAME)
     key, hold = provide(recipe, with_pip, nothing)
     hold.release()
-    monkeypatch.setattr("olive_systems.installers.uv_command", lambda: uv)
+    monkeypatch.setattr("olive_systems.python_environment.installers.uv_command", lambda: uv)
     with_uv = Environments(fresh_home)
     again, hold = provide(recipe, with_uv, nothing)
     hold.release()

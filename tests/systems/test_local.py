@@ -19,7 +19,7 @@ from olive_engine.testing.toys import build_toy_model
 from olive_systems import InProcess, LocalSystem
 from olive_systems.local import LocalSystemConfig
 from olive_systems.places import places
-from olive_systems.processes import WorkerHandle, WorkerProcess, _death
+from olive_systems.processes import WorkerHandle, WorkerProcess, death_of
 
 LEAVES_A_CHILD = """
 import os, subprocess, sys
@@ -42,7 +42,7 @@ def test_a_child_that_holds_the_pipes_does_not_hide_a_death(tmp_path):
 
 
 def test_a_real_time_signal_has_words():
-    assert "killed by signal 40" in _death(-40, ())
+    assert "killed by signal 40" in death_of(-40, ())
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from olive_engine.testing.harness import Trial, write_job
 from olive_engine.testing.system_conformance import SystemConformance, wait
 from olive_engine.testing.toys import build_toy_model
 from olive_systems import PythonEnvironment
-from olive_systems.interpreters import activation, fingerprint
 from olive_systems.python_environment import PythonEnvironmentConfig
+from olive_systems.python_environment.interpreters import activation, fingerprint
 from tests.engine.conftest import tree_bytes
 
 SAME = (f"pydantic=={version('pydantic')}",)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from olive_systems.docker import Docker
-from olive_systems.docker_options import DockerSystemConfig
+from olive_systems.docker.options import DockerSystemConfig
 
 IMAGE = "registry.example/olive-engine:cpu"
 REAL_DOCKER = shutil.which("docker")

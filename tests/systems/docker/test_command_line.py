@@ -15,8 +15,8 @@ from olive_engine.errors import SystemUnavailable
 from olive_engine.testing.harness import Trial, write_job
 from olive_engine.testing.system_conformance import wait
 from olive_engine.testing.toys import build_toy_model
-from olive_systems.docker_options import DockerSystemConfig
-from olive_systems.mounts import MOST_FILES, mounts_of
+from olive_systems.docker.mounts import MOST_FILES, mounts_of
+from olive_systems.docker.options import DockerSystemConfig
 from tests.systems.docker.conftest import IMAGE, REAL_DOCKER
 
 CANARY = "canary-8f31c0"
@@ -273,7 +273,7 @@ def test_a_link_that_leads_nowhere_is_named(docker, tmp_path):
 
 def test_a_container_without_the_mount_would_be_refused_by_the_fake(docker, fake, tmp_path, monkeypatch):
     """The fake sees what a real daemon would: without the model's mount its link leads out of the container."""
-    monkeypatch.setattr("olive_systems.docker.mounts_of", lambda job: mounts_of(job)[:2])
+    monkeypatch.setattr("olive_systems.docker.system.mounts_of", lambda job: mounts_of(job)[:2])
     with pytest.raises(SystemUnavailable, match="which is not mounted"):
         docker().submit(scale(tmp_path))
     assert Path(fake.root, "given.jsonl").exists() is False

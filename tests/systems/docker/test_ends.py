@@ -15,7 +15,7 @@ from olive_engine.store import Store
 from olive_engine.testing.harness import Trial, manifest_of, write_job
 from olive_engine.testing.system_conformance import PATIENCE, wait
 from olive_engine.testing.toys import build_toy_model
-from olive_systems import container_jobs
+from olive_systems.docker import jobs as container_jobs
 from tests.systems.docker.conftest import IMAGE
 
 

@@ -13,7 +13,7 @@ from olive_engine.testing.harness import Trial, write_job
 from olive_engine.testing.system_conformance import SystemConformance, wait
 from olive_engine.testing.toys import build_toy_model
 from olive_systems.docker import Docker
-from olive_systems.docker_options import DockerSystemConfig
+from olive_systems.docker.options import DockerSystemConfig
 from tests.systems.docker.conftest import REAL_DOCKER
 
 IMAGE = os.environ.get("OLIVE_TEST_DOCKER_IMAGE", "")

@@ -18,7 +18,7 @@ from olive_engine.environments import ID_LENGTH, Environments, interpreter_of
 from olive_engine.errors import SystemUnavailable
 from olive_engine.requirements import DISTRIBUTION, canonical
 from olive_engine.secrecy import Secrets
-from olive_systems.index_settings import tool_variables
+from olive_systems.python_environment.index_settings import tool_variables
 
 FIRST_LINES, LAST_LINES = 3, 6
 """Of what a tool said when it gave up: what it could not do, and why."""

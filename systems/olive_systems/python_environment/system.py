@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,13 +15,14 @@ from olive_engine.digests import digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.options import Options
 from olive_systems.crew import Crew
-from olive_systems.interpreters import Interpreter, activation, installed
 from olive_systems.local import MOST_WORKERS, LocalSystemConfig
-from olive_systems.origins import GivenEnvironment, MadeEnvironment, Origin
 from olive_systems.places import Places, places
 from olive_systems.processes import WorkerHandle, worker_variables
-from olive_systems.requirement_lines import fault_of
 from olive_systems.variables import resolved
+
+if TYPE_CHECKING:  # what makes and examines environments is imported where it is used: reading a file needs none of it
+    from olive_systems.python_environment.interpreters import Interpreter
+    from olive_systems.python_environment.origins import Origin
 
 _DECIDED = {
     "PATH": "write `prepend_to_path`",
@@ -61,6 +63,8 @@ class PythonEnvironmentConfig(LocalSystemConfig):
     @field_validator("requirements")
     @classmethod
     def _are_requirements(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        from olive_systems.python_environment.requirement_lines import fault_of
+
         for fault in (fault_of(line) for line in value or ()):
             if fault:
                 raise ValueError(fault)
@@ -144,6 +148,13 @@ class PythonEnvironment(System):
         known = self._origin.id
         return digest([known, self.resources.device]) if known else ""
 
+    @classmethod
+    def to_install(cls, packages: str, config: Options, environment: Environment) -> str:
+        """An environment that the engine makes gets more from its requirements."""
+        if isinstance(config, PythonEnvironmentConfig) and config.python_environment_path is None:
+            return f"add to its `requirements`: {packages}"
+        return super().to_install(packages, config, environment)
+
     def prepare(self, say: Callable[[str], None]) -> None:
         """Make the environment, if it is one that the engine makes; see that jobs can run in it."""
         try:
@@ -183,6 +194,8 @@ class PythonEnvironment(System):
         """Found out when it is first needed: GPUs are asked for."""
         options = self._options
         if not options.accelerators:
+            from olive_systems.python_environment.interpreters import installed
+
             found = self._interpreter or self._origin.described()
             device = machine.best_device(installed(found).get("torch", "") if found else "")
             options = options.model_copy(update={"accelerators": (Accelerator(device=device),)})
@@ -201,6 +214,8 @@ class PythonEnvironment(System):
 
     def _start(self) -> Crew:
         """Its workers, none of them started."""
+        from olive_systems.python_environment.interpreters import activation
+
         python = self._ready(lambda _: None).python
         own = worker_variables(self.resources.threads, self._options.environment_variables)
         first = [str(folder.expanduser().absolute()) for folder in self._options.prepend_to_path]
@@ -209,6 +224,8 @@ class PythonEnvironment(System):
 
 
 def _origin(options: PythonEnvironmentConfig) -> Origin:
+    from olive_systems.python_environment.origins import GivenEnvironment, MadeEnvironment
+
     if options.python_environment_path:
         return GivenEnvironment(options.python_environment_path)
     return MadeEnvironment(options.requirements or (), options.requirements_file, options.python)

@@ -14,8 +14,8 @@ from olive_engine.environments import Environments, Hold, interpreter_of
 from olive_engine.errors import SystemUnavailable
 from olive_engine.own_wheel import is_checkout
 from olive_engine.requirements import DISTRIBUTION
-from olive_systems.environments import Recipe, known_key, own_base, provide
-from olive_systems.interpreters import (
+from olive_systems.python_environment.environments import Recipe, known_key, own_base, provide
+from olive_systems.python_environment.interpreters import (
     Interpreter,
     ask,
     described,
@@ -25,7 +25,7 @@ from olive_systems.interpreters import (
     remembered,
     require_recent,
 )
-from olive_systems.requirement_lines import asked_for
+from olive_systems.python_environment.requirement_lines import asked_for
 
 
 class Origin(Protocol):

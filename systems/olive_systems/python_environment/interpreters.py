@@ -16,7 +16,7 @@ from olive_engine.digests import LEFT_OUT, digest
 from olive_engine.environments import Environments
 from olive_engine.errors import SystemUnavailable
 from olive_engine.requirements import canonical
-from olive_systems.index_settings import tool_variables
+from olive_systems.python_environment.index_settings import tool_variables
 
 OLDEST = (3, 11)
 PATIENCE = 60.0

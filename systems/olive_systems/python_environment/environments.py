@@ -25,9 +25,9 @@ from olive_engine.errors import SystemUnavailable
 from olive_engine.own_wheel import build_wheel, own_requirements, wheel_digest
 from olive_engine.requirements import DISTRIBUTION
 from olive_engine.secrecy import Secrets
-from olive_systems.installers import Installer, installer_for
-from olive_systems.interpreters import Interpreter
-from olive_systems.requirement_lines import Asked
+from olive_systems.python_environment.installers import Installer, installer_for
+from olive_systems.python_environment.interpreters import Interpreter
+from olive_systems.python_environment.requirement_lines import Asked
 
 
 @dataclass(frozen=True)

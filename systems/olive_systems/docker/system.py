@@ -12,10 +12,10 @@ from olive_engine.digests import digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.options import Options
 from olive_engine.secrecy import Secrets
-from olive_systems.container_jobs import ContainerHandle
-from olive_systems.containers import DockerClient
-from olive_systems.docker_options import DockerSystemConfig, gpu_request, shares
-from olive_systems.mounts import mounts_of
+from olive_systems.docker.containers import DockerClient
+from olive_systems.docker.jobs import ContainerHandle
+from olive_systems.docker.mounts import mounts_of
+from olive_systems.docker.options import DockerSystemConfig, gpu_request, shares
 from olive_systems.processes import worker_settings
 from olive_systems.variables import resolved
 
@@ -67,6 +67,11 @@ class Docker(System):
             return ""
         options = self._options.model_dump(mode="json", include={"gpus", "memory", "python"})
         return digest([image, daemon.machine, self._resources.device, options, self.variables]) if image else ""
+
+    @classmethod
+    def to_install(cls, packages: str, config: Options, environment: Environment) -> str:  # noqa: ARG003 - the contract's
+        """An image gets more from its Dockerfile."""
+        return f"add to the image's Dockerfile: RUN pip install {packages}"
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Pull the image if it is not here."""

@@ -12,8 +12,8 @@ from olive_engine.contracts import EVENT_LINE, EventLine, Result, Update
 from olive_engine.errors import SystemUnavailable
 from olive_engine.job_run import STOP_FILE
 from olive_engine.secrecy import Secrets
-from olive_systems.containers import ContainerState, DockerClient
-from olive_systems.processes import LOG_LINES, STOP_GRACE, _death, read_result
+from olive_systems.docker.containers import ContainerState, DockerClient
+from olive_systems.processes import LOG_LINES, STOP_GRACE, death_of, read_result
 
 OUTAGE = 60.0
 """Seconds that the daemon may be away, as when it is restarted, before its jobs count as lost."""
@@ -148,7 +148,7 @@ class ContainerHandle:
             return f"its worker was killed (signal 9), for it needed more than {limit}"
         if code > _SIGNALS:
             limit = f"; its memory limit is {self._memory}" if code == _SIGNALS + 9 and self._memory else ""
-            return _death(_SIGNALS - code, log) + limit
+            return death_of(_SIGNALS - code, log) + limit
         if "No module named 'olive_engine'" in said or "No module named olive_engine" in said:
             return f"the image has no olive-engine; add to its Dockerfile: RUN pip install olive-engine=={__version__}"
         if "olive worker:" in said and str(self._job / "job.json") in said:
@@ -161,7 +161,7 @@ class ContainerHandle:
             return f"its worker could not be started ({why}); name the image's Python interpreter in `python`"
         if "nknown option: -P" in said:
             return "the image's Python is too old for olive-engine, which needs 3.11"
-        return _death(code, log)
+        return death_of(code, log)
 
     # --- events ---------------------------------------------------------------------------------------------------
 
