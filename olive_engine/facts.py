@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from olive_engine import hub
+from olive_engine import hub, remote
 from olive_engine.config.data import DataConfig
 from olive_engine.config.local_models import local_path
 from olive_engine.config.mlflow_models import NoHuggingFaceModel, layout
@@ -46,6 +46,7 @@ def gather(
         input_identity=_model_identity(workflow, model),
         tokenizer=tokenizer_part(model.parts["model_path"]).digest if model else "",
         data=files,
+        remote_data={node.name: tree for node in data_nodes if (tree := _remote_files(node, workflow, store))},
         data_identity={node.name: _source_identity(node, files[node.name], workflow, store) for node in data_nodes},
         implementations={kind_type: implementation(*kind_type) or "" for kind_type in kinds},
         environments={name: known_environment(systems[name], asked, store) for name, asked in questions.items()},
@@ -79,6 +80,8 @@ def _input_model(workflow: Workflow, store: Store, *, online: bool) -> Manifest 
     try:
         if isinstance(model, OnnxModelConfig):
             return _onnx_manifest(model, base, store)
+        if remote.is_remote(model.model_path):
+            return _remote_manifest(model, base, store)
         folder: Path | None = local_path(model.model_path, base)
         if hub.is_hub_name(model.model_path, base):
             revision = model.load_kwargs.get("revision")
@@ -86,15 +89,29 @@ def _input_model(workflow: Workflow, store: Store, *, online: bool) -> Manifest 
             folder = hub.snapshot(model.model_path, str(revision), online=online) if known else None
         if folder is None:
             return None
-        parts = {"model_path": _without_pickles(_model_tree(folder, model, store), model, "model_path")}
-        if model.adapter_path:
-            adapter = store.sources.tree(local_path(model.adapter_path, base))
-            parts["adapter_path"] = _without_pickles(adapter, model, "adapter_path")
+        return _hf_manifest(_model_tree(folder, model, store), model, base, store)
     except OSError as error:
         raise InvalidWorkflow((Problem(("input_model",), f"the model cannot be read: {error}"),)) from None
+
+
+def _hf_manifest(weights: Tree, model: HfModelConfig, base: Path, store: Store) -> Manifest | None:
+    """The model of these weights, with its adapter if it has one; none: the adapter is not known yet."""
+    parts = {"model_path": _without_pickles(weights, model, "model_path")}
+    if model.adapter_path:
+        url = model.adapter_path if remote.is_remote(model.adapter_path) else ""
+        adapter = remote.remembered(url, store) if url else store.sources.tree(local_path(model.adapter_path, base))
+        if adapter is None:
+            return None
+        parts["adapter_path"] = _without_pickles(adapter, model, "adapter_path")
     kwargs = {name: value for name, value in model.load_kwargs.items() if name != "revision"}
     kind = "HfAdapterModel" if model.adapter_path else "HfModel"
     return Manifest(kind=kind, attributes={"task": model.task, "load_kwargs": kwargs}, parts=parts)
+
+
+def _remote_manifest(model: HfModelConfig, base: Path, store: Store) -> Manifest | None:
+    """The model that a URL named when a run last looked; none: no run has."""
+    tree = remote.remembered(model.model_path, store)
+    return _hf_manifest(tree, model, base, store) if tree else None
 
 
 def _model_tree(folder: Path, model: HfModelConfig, store: Store) -> Tree:
@@ -176,7 +193,8 @@ def _source_identity(node: Node, files: Mapping[str, Path], workflow: Workflow, 
     """What stands for a data step's source in its key: contents by name, or a hub data set's commit."""
     config = _data_config(node, workflow)
     if config.load_dataset_config.is_remote:
-        return None
+        tree = _remote_files(node, workflow, store)
+        return {name: entry.sha256 for name, entry in tree.files.items()} if tree else None
     if name := hub.hub_dataset(config):
         revision = config.load_dataset_config.revision
         return {"hub": name, "commit": revision} if revision and hub.COMMIT.match(revision) else None
@@ -184,6 +202,16 @@ def _source_identity(node: Node, files: Mapping[str, Path], workflow: Workflow, 
         return {name: store.sources.entry(path).sha256 for name, path in files.items()}
     except OSError as error:
         raise InvalidWorkflow((Problem(node.path, f"a data file cannot be read: {error}"),)) from None
+
+
+def _remote_files(node: Node, workflow: Workflow, store: Store) -> Tree | None:
+    """The files that a data step reads where they are; none: they are here, or not known yet."""
+    config = _data_config(node, workflow)
+    try:
+        return remote.data_files(config, store) if config.load_dataset_config.is_remote else None
+    except ValueError as error:
+        path = (*node.path, "load_dataset_config", "data_files")
+        raise InvalidWorkflow((Problem(path, str(error)),)) from None
 
 
 # --- distributions ---------------------------------------------------------------------------------------------------

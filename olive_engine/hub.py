@@ -50,20 +50,6 @@ def pin(workflow: Workflow, *, online: bool) -> Workflow:
     return workflow.model_copy(update=changes) if changes else workflow
 
 
-def not_yet(workflow: Workflow) -> tuple[Problem, ...]:
-    """What cannot be fetched in this version: paths of Azure ML are read, checked and planned with."""
-    hint = "download it, and name the local path"
-    problems: list[Problem] = []
-    if workflow.input_model.model_path.startswith(AZUREML):
-        what = f"a model in Azure ML cannot be fetched yet: {workflow.input_model.model_path}"
-        problems.append(Problem(("input_model", "model_path"), what, hint))
-    for index, config in enumerate(workflow.data_configs):
-        if config.load_dataset_config.is_remote:
-            place = ("data_configs", index, "load_dataset_config", "data_files")
-            problems.append(Problem(place, "data in Azure ML cannot be fetched yet", hint))
-    return tuple(problems)
-
-
 def snapshot(name: str, commit: str, *, online: bool) -> Path | None:
     """The folder of a hub model at a commit, downloaded if `online`; none if it is not here."""
     try:

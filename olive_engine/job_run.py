@@ -25,6 +25,7 @@ from olive_engine.config.data import DataConfig
 from olive_engine.contracts import (
     PROTOCOL,
     AnyPass,
+    Describe,
     Device,
     Event,
     EventLine,
@@ -37,6 +38,7 @@ from olive_engine.contracts import (
     PassContext,
     Progress,
 )
+from olive_engine.describing import described
 from olive_engine.digests import file_digest, files_under
 from olive_engine.errors import Stopped, SystemUnavailable
 from olive_engine.models import Artifact, FileEntry, Manifest, Model, Tree, TrialState
@@ -170,6 +172,8 @@ class JobRun:
             return [self._prepare(items[0], contexts[0])]
         if self._job.kind == "evaluate":
             return [self._measure(items[0], contexts[0])]
+        if self._job.kind == "describe":
+            return [self._describe(items[0])]
         cls = find_pass(items[0].type)
         if cls is None:
             raise SystemUnavailable(f"there is no pass {items[0].type!r} in this environment; install its package here")
@@ -191,6 +195,13 @@ class JobRun:
 
         tokenizer = self._models()[0].model_path  # type: ignore[attr-defined]  # every model has one
         return prepare(DataConfig.model_validate(item.config), context.data.get("files"), tokenizer, context)
+
+    def _describe(self, item: Item) -> Manifest:
+        given = self._job.models[0]
+        (part, tree), *_ = given.parts.items()
+        asked = Describe.model_validate(item.config)
+        found = described(input_folder(self._folder, "models", 0, part), asked, tree.location)
+        return given.model_copy(update={"parts": {part: found}})
 
     def _measure(self, item: Item, context: PassContext) -> Artifact | None:
         cls = find_metric(item.type)
@@ -271,7 +282,9 @@ class JobRun:
         try:
             if isinstance(outcome, Exception):
                 raise outcome
-            if isinstance(outcome, Artifact):
+            if isinstance(outcome, Manifest):
+                output = outcome
+            elif isinstance(outcome, Artifact):
                 output = outcome.to_manifest(lambda path: self._tree(path, index))
         except Exception as error:  # noqa: BLE001 - the item's own failure, or an output that cannot be described
             return ItemResult(key=item.key, status="failed", error=self._error(error), seconds=seconds)

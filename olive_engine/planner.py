@@ -18,12 +18,12 @@ from olive_engine.contracts import Device, Environment
 from olive_engine.digests import digest
 from olive_engine.errors import dotted
 from olive_engine.graph import Node, PassGraph
-from olive_engine.models import Manifest, OnnxModel
+from olive_engine.models import Manifest, OnnxModel, Tree
 from olive_engine.options import DataRef, Options, marked
 from olive_engine.registry import find_metric, find_pass
 from olive_engine.store import Record
 
-NOT_RESOLVED = "not resolved yet: the hub is asked when the run starts"
+NOT_RESOLVED = "not resolved yet: it is asked for when the run starts"
 NOT_PROBED = "environment not probed yet"
 
 
@@ -48,6 +48,8 @@ class Facts:
     requires: Mapping[tuple[str, str], tuple[str, ...]]
     """(step kind, type) -> distributions whose versions count."""
     seed: int = 0
+    remote_data: Mapping[str, Tree] = field(default_factory=dict)
+    """Data step -> the files that it reads where they are, by their names in the step; none where they are here."""
     execution_providers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """System -> what ONNX models are run with there; none: as each model says."""
 

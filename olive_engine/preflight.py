@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from weakref import WeakSet
 
-from olive_engine import accelerators, facts, hub, room
+from olive_engine import accelerators, facts, remote, room
 from olive_engine.config.masking import VARIABLES
 from olive_engine.config.variables import REFERENCE
 from olive_engine.config.workflow import Workflow
@@ -95,7 +95,7 @@ def not_yet(workflow: Workflow) -> tuple[Problem, ...]:
     systems = ((name, find_system(each.type)) for name, each in workflow.systems.items() if name in named)
     hint = "the workflow can be validated and planned"
     places = (Problem(("systems", name), cls.not_yet, hint) for name, cls in systems if cls and cls.not_yet)
-    return (*workflow.unavailable, *places, *hub.not_yet(workflow))
+    return (*workflow.unavailable, *places, *remote.unreachable(workflow))
 
 
 def as_warnings(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from olive_engine import __version__
-from olive_engine.contracts import Environment, Item, Job, Probe, System
+from olive_engine.contracts import Environment, Item, Job, Probe, Result, System
 from olive_engine.digests import digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.store import Store
@@ -43,9 +43,11 @@ def probe(system: System, asked: Probe, store: Store, say: Callable[[str], None]
     job = Job(id=folder.name, kind="probe", items=(item,), resources=system.resources)
     write_atomic(folder / "job.json", job.model_dump_json())
     try:
-        environment = _answer(system, folder)
+        environment = answer(system, folder).environment
     finally:
         remove_tree(folder)
+    if environment is None:
+        raise SystemUnavailable(f"{system.name}: its worker did not answer the probe")
     if environment.engine != __version__:
         raise SystemUnavailable(
             f"{system.name}: olive-engine {environment.engine} is installed there, and {__version__} here; install "
@@ -55,7 +57,12 @@ def probe(system: System, asked: Probe, store: Store, say: Callable[[str], None]
     return environment
 
 
-def _answer(system: System, folder: Path) -> Environment:
+def answer(system: System, folder: Path) -> Result:
+    """Run a job of the engine's own, and wait for its result.
+
+    Raises:
+        SystemUnavailable: the worker there cannot be run.
+    """
     handle = system.submit(folder)
     try:
         while (update := handle.poll()).state == "running":
@@ -65,10 +72,7 @@ def _answer(system: System, folder: Path) -> Environment:
         raise
     if update.state == "lost":
         raise SystemUnavailable(f"{system.name}: {update.detail}")
-    environment = handle.collect(fetch=False).environment
-    if environment is None:
-        raise SystemUnavailable(f"{system.name}: its worker did not answer the probe")
-    return environment
+    return handle.collect(fetch=False)
 
 
 def _identity(system: System, asked: Probe) -> str:

@@ -9,6 +9,7 @@ from olive_engine.plain_run import run_plain
 from olive_engine.planning import opened
 from olive_engine.preflight import not_yet
 from olive_engine.reading import reread
+from olive_engine.remote import refresh
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.results import RunResult
@@ -32,7 +33,7 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
         SystemUnavailable: a system cannot run its steps.
         Interrupted: Ctrl-C; finished steps are in the cache.
     """
-    listener = reporter or Reporter()
+    heard = _Heard(reporter or Reporter())
     draft = reread(workflow)
     workflow = draft.raise_if_wrong()
     outputs.check_output_dir(workflow)
@@ -41,12 +42,13 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
     try:
         pinned = hub.pin(workflow, online=True)
         with opened(pinned, debug=debug) as (store, systems), store.in_use():
+            refresh(pinned, systems, store, lambda name, message: heard.on_event(events.SystemSaid(name, message)))
             if searches(pinned):
                 check_installed()
                 from olive_engine.sweep_run import run_sweep  # Optuna is for those who search
 
-                return run_sweep(pinned, store, systems, _Heard(listener), draft.problems)
-            return run_plain(pinned, store, systems, _Heard(listener), draft.problems)
+                return run_sweep(pinned, store, systems, heard, draft.problems)
+            return run_plain(pinned, store, systems, heard, draft.problems)
     except KeyboardInterrupt:
         raise Interrupted("stopped; finished steps are kept") from None
     except _ReporterRaised as raised:

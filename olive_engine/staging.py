@@ -46,6 +46,10 @@ class Staging:
             self._check_source(node, tree)
             sources = Manifest(kind="SourceFiles", parts={"files_path": tree})
             items = (items[0].model_copy(update={"data": {"files": sources}}),)
+        elif remote := self._plan.facts.remote_data.get(node.name):
+            sources = self._here(Manifest(kind="SourceFiles", parts={"files_path": remote}), system)
+            items = (items[0].model_copy(update={"data": {"files": sources}}),)
+            self._place(folder, "items/0/files", 0, sources, system)
         resources = system.resources
         if is_timing(node):
             resources = resources.model_copy(update={"exclusive": True})

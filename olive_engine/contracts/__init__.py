@@ -12,11 +12,12 @@ from olive_engine.contracts.passes import (
     PassContext,
     Yardstick,
 )
-from olive_engine.contracts.systems import Accelerator, Capabilities, Handle, System, Update
+from olive_engine.contracts.systems import Accelerator, Capabilities, Handle, Listing, System, Update
 from olive_engine.contracts.wire import (
     EVENT_LINE,
     EVENT_PREFIX,
     PROTOCOL,
+    Describe,
     Environment,
     Event,
     EventLine,
@@ -41,6 +42,7 @@ __all__ = [
     "AnyMetric",
     "AnyPass",
     "Capabilities",
+    "Describe",
     "Device",
     "Environment",
     "Event",
@@ -51,6 +53,7 @@ __all__ = [
     "ItemResult",
     "Job",
     "Known",
+    "Listing",
     "Log",
     "Measurement",
     "Metric",

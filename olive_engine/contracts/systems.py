@@ -50,6 +50,18 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """What a URL names in a place that a system reaches, as it is now."""
+
+    location: str
+    """The URL of the folder that its files lie under; the system holds what is there."""
+    names: tuple[str, ...]
+    """The files by their paths under it."""
+    version: str
+    """Another one whenever a byte of them may be another."""
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """What happened to a job since the last look. `detail` says why it was lost ("killed by signal 9")."""
 
@@ -81,6 +93,8 @@ class System(ABC):
 
     type: ClassVar[str]
     config_type: ClassVar[OptionsClass]
+    schemes: ClassVar[tuple[str, ...]] = ()
+    """Of the URLs that its place can read: ``azureml``. `holds` says which of them, `listing` what they name."""
     not_yet: ClassVar[str] = ""
     """Why no job can be run there in this version, though it may be described and planned for; empty: one can."""
 
@@ -176,8 +190,21 @@ class System(ABC):
         """Whether the tree's bytes are already where this system's workers read."""
         return False
 
+    def listing(self, url: str) -> Listing:
+        """What a URL of one of its `schemes` names now: a file, or all that is in a folder. Asks the network.
+
+        Raises:
+            SystemUnavailable: nothing is there, or it cannot be asked.
+        """
+        raise NotImplementedError(f"{self.type} reads no URLs ({url})")
+
     def fetch(self, tree: Tree, into: Path) -> None:
-        """Bring the bytes of a tree that this system `holds` into a folder here."""
+        """Bring the bytes of a tree that this system `holds` into a folder here, each file under its name.
+
+        Raises:
+            StoreCorrupt: a file does not have the bytes of its digest.
+            SystemUnavailable: they cannot be had.
+        """
         raise NotImplementedError(f"{self.type} keeps no outputs ({tree.location} into {into})")
 
     def for_many(self) -> System:

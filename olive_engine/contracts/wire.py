@@ -106,7 +106,7 @@ class Job(Wire):
 
     protocol: int = PROTOCOL
     id: str
-    kind: Literal["pass", "evaluate", "data", "probe"]
+    kind: Literal["pass", "evaluate", "data", "probe", "describe"]
     models: tuple[Manifest, ...] = ()
     items: tuple[Item, ...]
     resources: Resources = Resources()
@@ -117,6 +117,13 @@ class Probe(Wire):
 
     packages: tuple[str, ...] = Field(description="Distributions whose versions are wanted.")
     steps: tuple[tuple[str, str], ...] = Field(description="(step kind, type) of what is to be done there.")
+
+
+class Describe(Wire):
+    """What a job asks that describes files which are where it runs; it is the config of its only item."""
+
+    names: tuple[str, ...] = Field(description="The files, by their paths under the folder that is given as model.")
+    is_model: bool = Field(description="Whether they are a model, which may be laid out as MLflow does it.")
 
 
 class ItemError(Wire):
