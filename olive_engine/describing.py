@@ -6,7 +6,7 @@ from pathlib import Path
 
 from olive_engine.config.mlflow_models import layout
 from olive_engine.contracts import Describe
-from olive_engine.digests import file_digest
+from olive_engine.digests import file_digest, files_under
 from olive_engine.models import FileEntry, Tree
 
 
@@ -20,14 +20,18 @@ def described(folder: Path, asked: Describe, location: str) -> Tree:
 
     Raises:
         NoHuggingFaceModel: it is an MLflow model of another kind.
+        FileNotFoundError: there is none.
         OSError: a file cannot be read.
     """
     laid_out = layout(folder, location) if asked.is_model else None
-    places = laid_out if laid_out is not None else {name: name for name in asked.names}
+    names = asked.names if asked.names is not None else files_under(folder)
+    places = laid_out if laid_out is not None else {name: name for name in names}
     entries = {
         name: FileEntry(sha256=file_digest(folder / place), size=(folder / place).stat().st_size)
         for name, place in places.items()
     }
+    if not entries:
+        raise FileNotFoundError(f"there is no file at {location}")
     return Tree(
         files=entries, location=location, places={name: place for name, place in places.items() if name != place}
     )

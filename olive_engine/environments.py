@@ -111,7 +111,7 @@ class Environments:
 
     def unfinished(self) -> tuple[Path, ...]:
         """Folders that nobody works on, and that are no whole environment: left by a crash, or their Python is gone."""
-        return tuple(each for each in self._folders() if _read(each) is None and not _held(_lock_file(each)))
+        return tuple(each for each in self._folders() if _is_left(each) and not _held(_lock_file(each)))
 
     def used(self, made: Made) -> float:
         """When a process last used it, in seconds since the epoch."""
@@ -168,15 +168,27 @@ class Environments:
         """
         folder = self.folder(made.key)
         with self.working_on(folder, lambda: None):
-            if any(_held(path) for path in _users(folder).glob("*.lock")):
+            if _is_used(folder):
                 raise SystemUnavailable(f"{made.id} is used by a run; wait for its end, or stop it with Ctrl-C")
             _remove(folder)
             self._note(RESOLVED, made.request).unlink(missing_ok=True)
 
     def remove_unfinished(self) -> None:
-        """Remove what is no whole environment and nobody works on."""
+        """Remove what is no whole environment and nobody works on.
+
+        Raises:
+            SystemUnavailable: the folder cannot be written to.
+        """
         for folder in self.unfinished():
-            _remove(folder)
+            with _writable(self.root):
+                lock = Lock(_lock_file(folder))
+                if not lock.try_acquire():
+                    continue  # somebody makes it now
+                try:
+                    if _is_left(folder):  # nobody has made it since it was looked at
+                        _remove(folder)
+                finally:
+                    lock.release()
 
     # --- what is remembered -------------------------------------------------------------------------------------------
 
@@ -224,6 +236,15 @@ def _read(folder: Path) -> Made | None:
     except (OSError, ValidationError):
         return None
     return made if interpreter_of(folder).exists() else None
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether a folder is no whole environment, and no process uses what it was."""
+    return _read(folder) is None and not _is_used(folder)
+
+
+def _is_used(folder: Path) -> bool:
+    return any(_held(path) for path in _users(folder).glob("*.lock"))
 
 
 def _remove(folder: Path) -> None:

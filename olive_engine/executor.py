@@ -7,13 +7,12 @@ finished. Reads capabilities and never asks a system's type.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from olive_engine.contracts import (
-    EVENT_LINE,
     EventLine,
     Handle,
     ItemResult,
@@ -22,10 +21,12 @@ from olive_engine.contracts import (
     Progress,
     Result,
     System,
+    Update,
+    read_events,
 )
 from olive_engine.errors import Failure, Interrupted, StoreCorrupt, SystemUnavailable
 from olive_engine.job_run import full_disk
-from olive_engine.left_jobs import left_jobs, mark_settled, mark_submitted
+from olive_engine.left_jobs import LeftJob, left_jobs, mark_settled, mark_submitted
 from olive_engine.models import Manifest
 from olive_engine.packs import pack_of, share
 from olive_engine.planner import Plan, Step
@@ -62,6 +63,7 @@ def execute(
     systems: Mapping[str, System],
     reporter: Reporter,
     *,
+    purpose: str = "",
     sharers: int = 0,
     should_stop: Callable[[], bool] | None = None,
 ) -> Outcome:
@@ -72,6 +74,7 @@ def execute(
         store: where results are kept.
         systems: by name.
         reporter: hears every event.
+        purpose: what the run is for, for jobs that outlive it.
         sharers: how many runs, with this one, divide such steps among themselves as may be packed. 0: each step has a
             job of its own, and so the very bytes that it always has.
         should_stop: asked about once a second; once it says so, workers are stopped as at Ctrl-C.
@@ -81,7 +84,7 @@ def execute(
             recorded.
         StoreCorrupt: a cached file that a step reads is damaged; it was quarantined, so that a new plan recomputes it.
     """
-    execution = _Execution(plan, store, systems, reporter, sharers, should_stop or (lambda: False))
+    execution = _Execution(plan, store, systems, reporter, purpose, sharers, should_stop or (lambda: False))
     try:
         return execution.run()
     except KeyboardInterrupt:
@@ -110,10 +113,12 @@ class _Execution:
         store: Store,
         systems: Mapping[str, System],
         reporter: Reporter,
+        purpose: str,
         sharers: int,
         should_stop: Callable[[], bool],
     ) -> None:
         self._plan = plan
+        self._purpose = purpose
         self._sharers = sharers
         self._should_stop = should_stop
         self._asked = time.monotonic()
@@ -211,14 +216,14 @@ class _Execution:
     def _made_meanwhile(self, step: Step) -> Record | None:
         """What another run has computed between our plan and our lock."""
         record = self._store.records.load(key_of(step))
-        if record and not self._past.missing(record) and record.inputs == self._staging.read(step.node):
+        if record and not self._past.missing(record) and self._staging.fits(step.node, record):
             return record
         return None
 
     def _reusable(self, step: Step) -> Record | None:
         """The planned record, unless an input was recomputed to other bytes than it was made from."""
         record = step.record
-        return record if record is not None and record.inputs == self._staging.read(step.node) else None
+        return record if record is not None and self._staging.fits(step.node, record) else None
 
     def _has_room(self, step: Step) -> bool:
         if any(running.job.resources.exclusive for running in self._running):
@@ -301,33 +306,53 @@ class _Execution:
         return along
 
     def _attach(self, step: Step) -> bool:
-        """Go on with the job of a step that an engine before this one submitted, if it outlived that engine."""
-        left = self._left.pop(key_of(step), None)
-        system = self._systems[step.node.system]
-        if left is None or not system.capabilities.outlives_engine:
+        """Go on with the job of a step that an engine before this one submitted, if it outlived that engine.
+
+        A job that does other work than the plan's step would, or elsewhere, is stopped: two may not write one state.
+        """
+        left = self._left.get(key_of(step))
+        if left is None:
             return False
-        folder, job = left
+        for item in left.job.items:
+            self._left.pop(item.key, None)
         try:
-            handle = system.attach(folder)
+            handle = left.handle(self._systems)
+            if handle is None:
+                return False
+            steps = self._steps_of(left, step)
+            if steps:
+                self._take_over(left, steps, handle)
+                return True
+            handle.stop()
+            remove_tree(left.folder)
         except SystemUnavailable as error:
-            self._reporter.on_event(events.StepLog(step.node.name, "warning", f"begun anew: {error}"))
-            return False
-        if handle is None:
-            return False
+            doubt = f"begun anew; a job of an earlier run may still run: {error}"
+            self._reporter.on_event(events.StepLog(step.node.name, "warning", doubt))
+            self._store.drop_state(
+                key_of(step)
+            )  # that job keeps what it has open; the new one gets a folder of its own
+        return False
+
+    def _steps_of(self, left: LeftJob, step: Step) -> tuple[Step, ...]:
+        """The ready steps that are the items of a left job, locked; none: it is not their job as it would be now."""
         ready = {other.key: other for other in self._ready.values()}
-        steps = [ready[item.key] for item in job.items if item.key in ready]
+        steps = [ready[item.key] for item in left.job.items if item.key in ready]
         others = [other for other in steps if other is not step]
-        if len(steps) < len(job.items) or not all(self._lock(other) for other in others):
+        alike = len(steps) == len(left.job.items) and left.mark.system == step.node.system
+        if alike and all(self._staging.reads(left.job, index, each.node) for index, each in enumerate(steps)):
+            if all(self._lock(other) for other in others):
+                return tuple(steps)
             self._release(tuple(others))
-            handle.stop()  # the workflow has changed since: nobody would take all that it gives
-            remove_tree(folder)
-            return False
+        return ()
+
+    def _take_over(self, left: LeftJob, steps: tuple[Step, ...], handle: Handle) -> None:
+        system = self._systems[left.mark.system]
         for each in steps:
             del self._ready[each.node.name]
             reason = "an earlier run was ended while it ran there: it goes on"
             self._reporter.on_event(events.StepStarted(each.node.name, system.name, (reason,)))
-        self._running.append(_Running(job, folder, tuple(steps), system, handle, folder.stat().st_mtime))
-        return True
+        started = (left.folder / "job.json").stat().st_mtime
+        self._running.append(_Running(left.job, left.folder, steps, system, handle, started))
 
     # --- submit ---------------------------------------------------------------------------------------------------
 
@@ -341,7 +366,7 @@ class _Execution:
             folder = self._store.new_job()
             job = self._staging.write_job(folder, steps, system)
             if system.capabilities.outlives_engine:
-                mark_submitted(folder)
+                mark_submitted(folder, system, self._purpose)
             handle = system.submit(folder)
         except StoreCorrupt as damage:
             self._damaged = damage
@@ -364,7 +389,7 @@ class _Execution:
     def _look(self) -> bool:
         moved = False
         for running in list(self._running):
-            update = running.handle.poll()
+            update = _looked(running)
             running.log += update.log
             for line in update.events:
                 self._tell(running, line)
@@ -434,8 +459,6 @@ class _Execution:
             )
             self._store.records.save(record)
             self._store.drop_state(record.key)
-            if not step.node.private and step.node.until == 1:
-                self._store.share(record)
             self._executed.append(step.node.name)
             self._finish(step, record, reused=False)
         elif item.error is not None:
@@ -468,6 +491,8 @@ class _Execution:
     def _finish(self, step: Step, record: Record, *, reused: bool) -> None:
         name = step.node.name
         self._release((step,))
+        if not step.node.private and step.node.until == 1:
+            self._store.share(record, reused=reused)
         self._records[name] = self._staging.relocated(step.node, record) if reused else record
         self._reporter.on_event(
             events.StepFinished(
@@ -504,6 +529,13 @@ class _Execution:
                 lock.release()
 
 
+def _looked(running: _Running) -> Update:
+    try:
+        return running.handle.poll()
+    except SystemUnavailable as error:
+        return Update("lost", detail=str(error))
+
+
 def _stopped(running: _Running) -> str:
     """Stop a job for good; why it could not be. One that cannot be reached stays marked, and the next run finds it."""
     try:
@@ -514,11 +546,10 @@ def _stopped(running: _Running) -> str:
     return ""
 
 
-def _unheard(folder: Path) -> Iterator[EventLine]:
+def _unheard(folder: Path) -> Sequence[EventLine]:
     """The events that a worker wrote down where none were streamed."""
     path = folder / "events.jsonl"
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        yield EVENT_LINE.validate_json(line)
+    return read_events(path.read_bytes())[0] if path.is_file() else ()
 
 
 def _made(output: Manifest | None, job: Job) -> tuple[str, ...]:

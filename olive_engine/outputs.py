@@ -26,7 +26,6 @@ from pydantic import JsonValue
 from olive_engine import __version__
 from olive_engine.config.local_models import local_path, looks_local
 from olive_engine.config.masking import is_secret, known_forms_masked
-from olive_engine.config.variables import REFERENCE
 from olive_engine.config.workflow import HfModelConfig, Workflow
 from olive_engine.contracts import System
 from olive_engine.data.files import local_files
@@ -36,6 +35,7 @@ from olive_engine.evaluation.comparison import PREDICTIONS_FILE
 from olive_engine.executor import Outcome
 from olive_engine.models import Artifact, HfAdapterModel, Manifest, OnnxModel, Predictions, Tree
 from olive_engine.planner import Plan
+from olive_engine.secrecy import REFERENCE, references_of
 from olive_engine.staging import bring
 from olive_engine.store import Store
 from olive_engine.store.files import write_atomic
@@ -232,7 +232,9 @@ def _masked(value: JsonValue, path: ConfigPath = ()) -> JsonValue:
         return [_masked(each, (*path, index)) for index, each in enumerate(value)]
     if not isinstance(value, str):
         return value
-    return _HIDDEN if is_secret(path) and not REFERENCE.search(value) else known_forms_masked(value)
+    if not is_secret(path):
+        return known_forms_masked(value)
+    return references_of(value) if REFERENCE.search(value) else _HIDDEN
 
 
 def _pretty(value: JsonValue) -> str:

@@ -15,6 +15,7 @@ from olive_engine.contracts import System
 from olive_engine.errors import InvalidWorkflow, PassFailed, Problem, StoreCorrupt, SystemUnavailable
 from olive_engine.evaluation.verdicts import judge_all
 from olive_engine.executor import Outcome, execute
+from olive_engine.left_jobs import purpose_of, stop_superseded
 from olive_engine.outputs import Written
 from olive_engine.planner import Plan
 from olive_engine.planning import made_plan, planned_steps
@@ -24,9 +25,10 @@ from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.results import FinalModel, RunResult, StepResult
 from olive_engine.store import Store
+from olive_engine.store.shared import SharedCorrupt
 
 REPLANS = 3
-"""How often damaged cache files may make a run plan again."""
+"""How many plans of a run damaged files of this machine's cache may spoil before it is given up."""
 
 
 def run_plain(
@@ -64,6 +66,8 @@ def run_plain(
     except OSError as error:
         if not outcome.failures:  # else the failed step is the better news
             raise SystemUnavailable(f"the report could not be written: {error}") from error
+    for what in () if outcome.failures else stop_superseded(store, systems, purpose_of(workflow)):
+        listener.on_event(events.Warned(what))
     if trouble := store.finish_sharing():
         listener.on_event(events.Warned(trouble))
     listener.on_event(
@@ -83,22 +87,27 @@ def run_plain(
 def _carry_out(
     workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter, said: tuple[Problem, ...]
 ) -> tuple[Plan, Outcome, Written]:
-    """Plan, execute, write; again from the plan when a cached file turns out to be damaged.
+    """Plan, execute, write; again from the plan when a cached file turns out to be damaged, here or in a shared cache.
 
     `said` is what speaks against the workflow whatever the machine, and is told with what speaks against it here.
     """
-    for attempt in range(1, REPLANS + 1):
+    damaged, doubtful = 0, True
+    while damaged < REPLANS:
         current, doubts = plan_checked(workflow, store, systems, listener)
         listener.on_event(events.PlanMade(planned_steps(current)))
-        for doubt in (*said, *doubts) if attempt == 1 else ():
+        for doubt in (*said, *doubts) if doubtful else ():
             listener.on_event(events.Warned(str(doubt)))
+        doubtful = False
         try:
-            outcome = execute(current, store, systems, listener)
+            outcome = execute(current, store, systems, listener, purpose=purpose_of(workflow))
             if outcome.failures:
                 return current, outcome, Written({}, {})
             return current, outcome, outputs.write_results(workflow, current, outcome, store, systems)
+        except SharedCorrupt:  # how often that can happen in a run is the shared cache's to limit
+            pass
         except StoreCorrupt:
-            if attempt == REPLANS:
+            damaged += 1
+            if damaged == REPLANS:
                 raise
         except OSError as error:
             raise SystemUnavailable(f"the results could not be written: {error}") from error

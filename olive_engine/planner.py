@@ -7,7 +7,7 @@ paths, output folders, log levels, parallelism, threads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -122,6 +122,22 @@ def plan(graph: PassGraph, facts: Facts, past: PastResults) -> Plan:
     return Plan(steps, graph, facts)
 
 
+def without_unread(made: Plan, past: PastResults) -> Plan:
+    """The plan without the steps that would run only because files are gone which nothing reads any more.
+
+    A result is known by its record: of a chain whose end is there, what lies between need not be.
+    """
+    steps = dict(made.steps)
+    read = set(made.graph.finals)
+    for name, step in reversed(list(made.steps.items())):
+        unread = step.key is not None and name not in read and step.node.kind != "evaluate"
+        if step.reasons and unread and (record := past.find(step.key or "", step.node)) is not None:
+            steps[name] = replace(step, reasons=(), record=record)
+        elif step.reasons:
+            read.update(step.node.needs)
+    return replace(made, steps=steps)
+
+
 def runs_onnx(node: Node, steps: Mapping[str, Step], facts: Facts) -> bool:
     """Whether a step runs an ONNX model on its system's providers. A pass that only builds one for them does not."""
     if node.kind == "evaluate":
@@ -148,7 +164,7 @@ def _step(node: Node, facts: Facts, past: PastResults, before: Mapping[str, Step
     if record is None:
         return Step(node, key, ingredients, tuple(_changes(node, ingredients, past.last(node))))
     if name := past.missing(record):
-        return Step(node, key, ingredients, (f"{name} of its result is no longer in the cache",))
+        return Step(node, key, ingredients, (_gone(name),))
     return Step(node, key, ingredients, (), record)
 
 
@@ -249,6 +265,13 @@ def _changed_inputs(node: Node, was: JsonValue, now: JsonValue) -> Iterator[str]
     for name, before, after in zip(node.inputs, was, now, strict=True):
         if before != after:
             yield f"{name} changed"
+
+
+def _gone(name: str) -> str:
+    """Why a result cannot be used of which a file, or a place where files are, is missing."""
+    if not name.startswith("shared:"):
+        return f"{name} of its result is no longer in the cache"
+    return f"its files are in the shared cache {name.removeprefix('shared:')}, which this workflow does not name"
 
 
 def _sentence(path: tuple[str, ...], was: JsonValue, now: JsonValue) -> str:

@@ -107,7 +107,8 @@ def made_plan(workflow: Workflow, store: Store, systems: Mapping[str, System], *
     """The plan of a judged workflow whose hub names are pinned."""
     built = graph.build(workflow)
     gathered = facts_module.gather(workflow, built, systems, store, online=online)
-    return planner.plan(built, gathered, CachedResults(store, systems, online=online))
+    past = CachedResults(store, systems, online=online)
+    return planner.without_unread(planner.plan(built, gathered, past), past)
 
 
 @contextmanager

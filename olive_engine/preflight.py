@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from weakref import WeakSet
 
 from olive_engine import accelerators, facts, remote, room
 from olive_engine.config.masking import VARIABLES
@@ -27,9 +26,6 @@ from olive_engine.registry import find_metric, find_pass, find_system
 from olive_engine.requirements import Requirement, bounds, canonical, extras, pip_arguments, pip_line, satisfies
 from olive_engine.store import Store
 
-_TOLD: WeakSet[System] = WeakSet()
-"""Systems whose notes have been told."""
-
 
 def tell_notes(system: System, say: Callable[[str], None]) -> None:
     """Tell what a system has to say of itself, line by line, before it is made ready; the first time only.
@@ -37,8 +33,8 @@ def tell_notes(system: System, say: Callable[[str], None]) -> None:
     Raises:
         SystemUnavailable: what its options name cannot be read.
     """
-    if system not in _TOLD:
-        _TOLD.add(system)
+    if not system.notes_told:
+        system.notes_told = True
         for note in system.notes():
             for line in note.splitlines():
                 say(line)

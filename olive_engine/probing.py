@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from olive_engine import __version__
 from olive_engine.contracts import Environment, Item, Job, Probe, Result, System
@@ -22,11 +22,12 @@ def known_environment(system: System, asked: Probe, store: Store) -> Environment
     """What the system says of itself, else what a probe found there before; none: it has to be probed."""
     found = system.environment(asked.packages)
     if found is None and system.environment_id:
-        try:
-            found = Environment.model_validate_json(store.probe_file(_identity(system, asked)).read_bytes())
-        except (FileNotFoundError, ValidationError):
-            return None
-    return found.model_copy(update={"variables": system.variables}) if found else None
+        memory = _memory(system, store)
+        found = memory.environment if memory and memory.asked.covers(asked) else None
+    if found is None:
+        return None
+    where = f"{found.machine}-{system.limits}" if system.limits else found.machine
+    return found.model_copy(update={"variables": system.variables, "machine": where})
 
 
 def probe(system: System, asked: Probe, store: Store, say: Callable[[str], None]) -> Environment:
@@ -38,6 +39,8 @@ def probe(system: System, asked: Probe, store: Store, say: Callable[[str], None]
     system.prepare(say)
     if not system.environment_id:
         raise SystemUnavailable(f"{system.name}: it cannot be told which environment its jobs would run in")
+    if memory := _memory(system, store):  # what was known stays known
+        asked = asked.with_all_of(memory.asked)
     folder = store.new_job()
     item = Item(key="", step="probe", type="", config=asked.model_dump(mode="json"))
     job = Job(id=folder.name, kind="probe", items=(item,), resources=system.resources)
@@ -53,7 +56,8 @@ def probe(system: System, asked: Probe, store: Store, say: Callable[[str], None]
             f"{system.name}: olive-engine {environment.engine} is installed there, and {__version__} here; install "
             f"the same on both sides: {environment.executable or 'python'} -m pip install olive-engine=={__version__}"
         )
-    write_atomic(store.probe_file(_identity(system, asked)), environment.model_dump_json())
+    answered = _Answered(asked=asked, environment=environment)
+    write_atomic(store.probe_file(_identity(system)), answered.model_dump_json())
     return environment
 
 
@@ -75,5 +79,21 @@ def answer(system: System, folder: Path) -> Result:
     return handle.collect(fetch=False)
 
 
-def _identity(system: System, asked: Probe) -> str:
-    return digest([system.type, system.environment_id, __version__, asked.model_dump(mode="json")])
+class _Answered(BaseModel):
+    """What a probe was asked, and what it found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asked: Probe
+    environment: Environment
+
+
+def _memory(system: System, store: Store) -> _Answered | None:
+    try:
+        return _Answered.model_validate_json(store.probe_file(_identity(system)).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _identity(system: System) -> str:
+    return digest([system.type, system.environment_id, __version__])

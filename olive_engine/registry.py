@@ -50,6 +50,15 @@ def find_metric(name: str) -> type[AnyMetric] | None:
     return _find(metrics(), name)
 
 
+def is_installed(kind: PluginKind, cls: type) -> bool:
+    """Whether an entry point of an installed distribution brings a class."""
+    points = (
+        *_entry_points().select(group=f"olive_engine.{kind}"),
+        *_entry_points().select(group="olive_engine.testing", name=kind),
+    )
+    return any(point.dist is not None and cls in point.load() for point in points)
+
+
 def secrets() -> frozenset[str]:
     """The names of options, of any system, that hold a reference to a secret."""
     return frozenset(name for cls in systems().values() for name, _ in marked(cls.config_type, Secret))

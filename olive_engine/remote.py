@@ -85,12 +85,10 @@ def refresh(workflow: Workflow, systems: Mapping[str, System], store: Store, say
     for source in dict.fromkeys(sources(workflow)):
         system = _reader(source, systems)
         listing = system.listing(source.url)
-        if not listing.names:
-            raise InvalidWorkflow((Problem(source.path, f"there is no file at {source.url}"),))
         known = _memory(source.url, store)
         if known is None or known.version != listing.version:
             system.prepare(partial(say, system.name))
-            say(system.name, f"describing {source.url} ({len(listing.names)} files), where it is")
+            say(system.name, f"describing {source.url} where it is")
             tree = _described(source, listing, system, store)
             write_atomic(_file(source.url, store), _Memory(version=listing.version, tree=tree).model_dump_json())
 

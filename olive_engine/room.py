@@ -173,7 +173,7 @@ def _runs_here(plan: Plan, name: str) -> bool:
 
 
 def _is_here(environment: Environment) -> bool:
-    return environment.machine == machine.identity()
+    return environment.machine.partition("-")[0] == machine.identity()  # with limits or without
 
 
 def _existing(folder: Path) -> Path:

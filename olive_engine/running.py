@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from olive_engine import hub, outputs
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import Interrupted, InvalidWorkflow
@@ -14,6 +17,7 @@ from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.results import RunResult
 from olive_engine.search.searched import check_installed, searches
+from olive_engine.store import Store
 
 
 def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = False) -> RunResult:
@@ -41,7 +45,7 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
         raise InvalidWorkflow(unavailable)
     try:
         pinned = hub.pin(workflow, online=True)
-        with opened(pinned, debug=debug) as (store, systems), store.in_use():
+        with opened(pinned, debug=debug) as (store, systems), store.in_use(), _sharing(store, heard):
             refresh(pinned, systems, store, lambda name, message: heard.on_event(events.SystemSaid(name, message)))
             if searches(pinned):
                 check_installed()
@@ -53,6 +57,16 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
         raise Interrupted("stopped; finished steps are kept") from None
     except _ReporterRaised as raised:
         raise raised.error from None
+
+
+@contextmanager
+def _sharing(store: Store, listener: Reporter) -> Iterator[None]:
+    """Tell at the end what was left out of the shared cache: a run that ends early does not wait for it."""
+    try:
+        yield
+    finally:
+        if left_out := store.leave_sharing():
+            listener.on_event(events.Warned(left_out))
 
 
 class _ReporterRaised(BaseException):

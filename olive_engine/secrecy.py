@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,10 +18,18 @@ LISTED = "OLIVE_ENGINE_SECRETS"
 """The variable in which a system tells its workers which of their variables hold secrets, whatever their names are."""
 SHORTEST = 8
 """Characters: the value of a secret that is shorter may be a word of any message, and stays."""
-KNOWN_FORMS = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@'\"]*:[^/\s@'\"]+(?=@)")
-"""Tokens of the model hub, and a user's name and password in a URL."""
+KNOWN_FORMS = re.compile(
+    r"\bhf_[A-Za-z0-9]{16,}"
+    r"|(?<=://)(?!(?:\$\{(?:env:)?\w+\}:?)+@)"  # references alone are no secret
+    r"(?:[^/\s:@'\"]*:[^/\s@'\"]*"
+    r"|(?<!abfs://)(?<!abfss://)(?<!wasb://)(?<!wasbs://)(?<!ssh://)(?<!sftp://)[^/\s@'\"]+)(?=@)"
+)
+"""Tokens of the model hub, and what stands before the host in a URL: a name and password, or a token alone.
 
-_REFERENCE = re.compile(r"\$\{env:\w+\}")
+A name alone says nothing where it is a container of Azure's, or the user of an SSH server."""
+REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+"""``${env:NAME}`` and ``${env:NAME:-default}``: a variable of the machine that runs the engine."""
+
 _NAME = re.compile(
     r"(?:token|secret|secrets|passw(?:or)?d|passphrase|credentials?|connection_?string|api_?key|(?:^|_)(?:key|sas|pat))"
     r"(?![a-z])",
@@ -36,9 +45,41 @@ def looks_secret(name: str) -> bool:
 def shown(variables: Mapping[str, str]) -> dict[str, JsonValue]:
     """Environment variables as they are set in a file, as they may be seen: references stand, secrets do not."""
     return {
-        name: MASK if looks_secret(name) and not _REFERENCE.search(text) else KNOWN_FORMS.sub(MASK, text)
+        name: references_of(text) if looks_secret(name) else KNOWN_FORMS.sub(MASK, text)
         for name, text in variables.items()
     }
+
+
+def references_of(secret: str) -> str:
+    """A secret as it is set in a file, as it may be seen: its references, and of nothing else a character."""
+    parts: list[str] = []
+    end = 0
+    for match in REFERENCE.finditer(secret):
+        default = f":-{MASK}" if match[2] else ""
+        parts += [MASK if match.start() > end else "", f"${{env:{match[1]}{default}}}"]
+        end = match.end()
+    return "".join([*parts, MASK if secret[end:] else ""])
+
+
+def counted(variables: Mapping[str, str], own: Mapping[str, str] = os.environ) -> dict[str, JsonValue]:
+    """Environment variables as they are set in a file, as they count in keys.
+
+    What a reference leads to counts, unless a name says that it is a secret: then the reference does. One to a
+    variable that is not set counts as it is written. Only a digest of this may be kept, for a secret that is written
+    into the file counts as it is.
+
+    Args:
+        variables: as they are set.
+        own: this process's, which references lead to.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        text, name, default = match[0], match[1], match[2]
+        if looks_secret(name):
+            return text
+        return own.get(name) or default if default is not None else own.get(name, text)
+
+    return {name: text if looks_secret(name) else REFERENCE.sub(value, text) for name, text in variables.items()}
 
 
 @dataclass(frozen=True, slots=True)

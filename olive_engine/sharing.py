@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from olive_engine.config.workflow import INPUT_MODEL, HfModelConfig, Workflow
-from olive_engine.registry import find_metric, find_pass
+from olive_engine.registry import find_metric, find_pass, is_installed
 
 if TYPE_CHECKING:
     from olive_engine.graph import Node, PassGraph
@@ -22,8 +22,8 @@ FOREIGN_CODE = "trust_remote_code"
 def private_steps(workflow: Workflow, graph: PassGraph) -> Mapping[str, str]:
     """The steps whose results are neither read from a shared cache nor put there, and why.
 
-    A step is private when it runs a user's script or code that comes with a model or a data set, when its class is not
-    that of an installed distribution, or when it reads what a private step gave.
+    A step is private when it runs a user's script or code that comes with a model or a data set, when no entry point of
+    an installed distribution brings its class, or when it reads what a private step gave.
     """
     model = workflow.input_model
     trusting = isinstance(model, HfModelConfig) and bool(model.load_kwargs.get(FOREIGN_CODE))
@@ -46,7 +46,7 @@ def _own(node: Node) -> str:
     if node.kind == "data":
         return ""
     cls = find_metric(node.type) if node.kind == "evaluate" else find_pass(node.type)
-    if cls is None or cls.__module__ == "__main__":
+    if cls is None or not is_installed("metrics" if node.kind == "evaluate" else "passes", cls):
         return f"{node.type} is not of an installed package"
     return ""
 

@@ -10,9 +10,9 @@ from olive_engine.contracts import Item, Job, Segment, System
 from olive_engine.errors import StoreCorrupt, SystemUnavailable
 from olive_engine.graph import Node
 from olive_engine.job_run import input_folder
-from olive_engine.models import Manifest, Tree, tokenizer_part
+from olive_engine.models import Artifact, Manifest, Predictions, PreparedData, Tree, tokenizer_part
 from olive_engine.planner import Plan, Step
-from olive_engine.registry import find_metric
+from olive_engine.registry import find_metric, find_pass
 from olive_engine.store import Record, Store
 from olive_engine.store.files import remove_tree
 from olive_engine.store.shared import SharedCache
@@ -85,6 +85,16 @@ class Staging:
             state=state,
         )
 
+    def reads(self, job: Job, index: int, node: Node) -> bool:
+        """Whether an item of a job reads the very bytes that the step would read now."""
+        if node.kind == "data":
+            return True  # its key holds the contents of all it reads
+        models = tuple(manifest.digest for manifest in job.models)
+        data = {option: manifest.digest for option, manifest in job.items[index].data.items()}
+        return models == tuple(self.model(name).digest for name in node.inputs) and data == {
+            option: self.output(name).digest for option, name in node.data.items()
+        }
+
     def changed(self, job: Job, node: Node) -> str:
         """Which of the user's own files that a job read is no longer what its key says; empty: none."""
         for manifest in job.models:
@@ -132,13 +142,28 @@ class Staging:
         """The record with the parts that it only refers to where they are now: an input model may have moved."""
         if record.output is None:
             return record
-        inputs = (self.model(name) for name in node.inputs)
-        now = {tree.digest: tree for manifest in inputs for tree in manifest.parts.values()}
+        now = self._given(node)
         parts = {
             name: tree if name in record.made else now.get(tree.digest, tree)
             for name, tree in record.output.parts.items()
         }
         return record.model_copy(update={"output": record.output.model_copy(update={"parts": parts})})
+
+    def fits(self, node: Node, record: Record) -> bool:
+        """Whether a record is of what the step reads now, and refers to nothing else.
+
+        A shared cache's record may claim to give a part that the step neither wrote nor was given.
+        """
+        output = record.output
+        others = [tree for name, tree in output.parts.items() if name not in record.made] if output else []
+        return record.inputs == self.read(node) and (
+            not others or {tree.digest for tree in others} <= self._given(node).keys()
+        )
+
+    def _given(self, node: Node) -> dict[str, Tree]:
+        """The parts of the models that a step takes, by digest."""
+        models = (self.model(name) for name in node.inputs)
+        return {tree.digest: tree for manifest in models for tree in manifest.parts.values()}
 
     def model(self, name: str) -> Manifest:
         """The model that a step gave, or the input model."""
@@ -191,7 +216,10 @@ class CachedResults:
         if shared is None or node.private or node.until < 1 or not (self._online or shared.is_local):
             return None
         record = shared.find(key)
-        if record is not None and self._online:
+        if record is None or not _is_result_of(node, record):
+            return None
+        record = record.model_copy(update={"step": node.name})  # other workflows have other names for it
+        if self._online:
             self._store.records.save(record)
         return record
 
@@ -244,6 +272,17 @@ def is_timing(node: Node) -> bool:
     """Whether the step measures time, so that nothing should run beside it."""
     cls = find_metric(node.type) if node.kind == "evaluate" else None
     return cls is not None and cls.timing
+
+
+def _is_result_of(node: Node, record: Record) -> bool:
+    """Whether a record is of the step's kind and type, and its output, if any, of a kind that such a step gives."""
+    if (record.kind, record.type) != (node.kind, node.type):
+        return False
+    kind = Artifact.kinds.get(record.output.kind) if record.output else None
+    if node.kind == "evaluate":
+        return kind in (None, Predictions)
+    cls = find_pass(node.type) if node.kind == "pass" else None
+    return kind is not None and issubclass(kind, cls.produces if cls else PreparedData)
 
 
 def _tokenizer_only(manifest: Manifest) -> Manifest:

@@ -11,12 +11,13 @@ from olive_engine import api, gpus, machine, providers, requirements
 from olive_engine.config.draft import parse_tree
 from olive_engine.contracts import Device, Environment, Known, Needs, Objection
 from olive_engine.errors import InvalidWorkflow, Problem
-from olive_engine.preflight import as_warnings
+from olive_engine.preflight import as_warnings, tell_notes
 from olive_engine.registry import find_system
 from olive_engine.reporting.events import Warned
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.requirements import Requirement, read_extras, satisfies
 from olive_engine.testing.toys import ToyMerge, ToyScale, ToyTrain, build_toy_model
+from olive_systems.in_process import InProcess
 
 GB = 1_000_000_000
 
@@ -510,3 +511,15 @@ def test_a_gpus_memory_is_what_counts_there(monkeypatch):
 def test_without_a_driver_there_are_no_gpus(monkeypatch):
     monkeypatch.setattr(gpus, "_LIBRARY", "no-such-library.so")
     assert gpus.found() == ()
+
+
+def test_what_a_system_says_of_itself_is_told_once_in_each_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system is made for a run: it knows what this one has told, and nothing outlives it."""
+    monkeypatch.setattr(InProcess, "notes", lambda _: ("one\ntwo", "three"))
+    for _ in range(2):
+        system, told = InProcess("here", InProcess.config_type()), list[str]()
+        assert not system.notes_told
+        tell_notes(system, told.append)
+        tell_notes(system, told.append)
+        assert told == ["one", "two", "three"]
+        assert system.notes_told

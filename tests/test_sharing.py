@@ -1,6 +1,7 @@
 """Which steps a shared cache has nothing to do with."""
 
 from dataclasses import replace
+from importlib.metadata import EntryPoint, EntryPoints, distribution
 
 from olive_engine import graph
 from olive_engine.config.data import DataConfig, LoadDatasetConfig
@@ -92,10 +93,17 @@ class Mine(Pass[ScriptedOptions, HfModel, HfModel]):
         return model
 
 
+PASSES = (Mine,)
+
+
 def test_a_class_of_no_installed_package_is_private(monkeypatch):
     monkeypatch.setattr("olive_engine.sharing.find_pass", lambda name: Mine)
-    assert "double" not in private(workflow())
-    monkeypatch.setattr(Mine, "__module__", "__main__")
     assert private(workflow())["double"] == "ToyScale is not of an installed package"
+    brings = EntryPoint("mine", f"{__name__}:PASSES", "olive_engine.passes")
+    monkeypatch.setattr("olive_engine.registry._entry_points", lambda: EntryPoints([brings]))
+    assert "double" in private(workflow())  # an entry point of nobody's
+    brings = brings._for(distribution("olive-engine"))
+    monkeypatch.setattr("olive_engine.registry._entry_points", lambda: EntryPoints([brings]))
+    assert "double" not in private(workflow(evaluator=None))
     monkeypatch.setattr("olive_engine.sharing.find_pass", lambda name: None)
     assert private(workflow())["double"] == "ToyScale is not of an installed package"

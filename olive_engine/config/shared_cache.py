@@ -37,8 +37,14 @@ def _plain_url(url: str) -> str:
 
 def _only_references(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for name, value in _texts(options):
-        if looks_secret(name) and value not in _WORDS and not REFERENCE.fullmatch(value):
+        if not looks_secret(name) or value in _WORDS:
+            continue
+        reference = REFERENCE.fullmatch(value)
+        if reference is None:
             raise ValueError(f"`{name}` is a secret, which is never written into a file: write ${{env:NAME}}")
+        if reference[2] is not None:
+            what = "is a secret, and a default of it would be written into the file"
+            raise ValueError(f"`{name}` {what}: write ${{env:{reference[1]}}} alone")
     return options
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Literal, get_args, get_origin
@@ -13,8 +12,7 @@ from pydantic import JsonValue
 from olive_engine.config.tree import Fault, Node
 from olive_engine.config.yaml_text import scalar
 from olive_engine.errors import ConfigPath, Problem
-
-REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+from olive_engine.secrecy import REFERENCE as REFERENCE  # defined where the secrets are that it may stand for
 
 
 class Filled(str):

@@ -32,6 +32,7 @@ from olive_engine.contracts.wire import (
     Resources,
     Result,
     Segment,
+    read_events,
 )
 
 __all__ = [
@@ -71,4 +72,5 @@ __all__ = [
     "System",
     "Update",
     "Yardstick",
+    "read_events",
 ]

@@ -15,7 +15,7 @@ from olive_engine.contracts.wire import Environment, EventLine, Resources, Resul
 from olive_engine.digests import digest
 from olive_engine.models import Tree
 from olive_engine.options import Options, OptionsClass
-from olive_engine.secrecy import shown
+from olive_engine.secrecy import counted
 
 
 class Accelerator(Options):
@@ -55,8 +55,8 @@ class Listing:
 
     location: str
     """The URL of the folder that its files lie under; the system holds what is there."""
-    names: tuple[str, ...]
-    """The files by their paths under it."""
+    names: tuple[str, ...] | None
+    """The files by their paths under it; none: all that are there, which only a job can tell."""
     version: str
     """Another one whenever a byte of them may be another."""
 
@@ -101,6 +101,8 @@ class System(ABC):
     def __init__(self, name: str, config: Options) -> None:
         self.name = name
         self.config = config
+        self.notes_told = False
+        """Whether the run that it was made for has told its `notes`; the engine sees to it."""
 
     @classmethod
     def objections(cls, config: Options) -> Iterable[Objection]:  # noqa: ARG003 - for systems that have some
@@ -123,9 +125,14 @@ class System(ABC):
 
     @property
     def variables(self) -> str:
-        """Digest of the environment variables that it sets for its workers, without secrets; empty: none."""
+        """Digest of the environment variables that it sets for its workers, as `counted`; empty: none."""
         own = getattr(self.config, "environment_variables", None)
-        return digest(shown(own)) if own else ""
+        return digest(counted(own)) if own else ""
+
+    @property
+    def limits(self) -> str:
+        """Digest of what it lets a worker use of its machine, which measurements of time depend on; empty: all."""
+        return ""
 
     @property
     def environment_id(self) -> str:

@@ -118,11 +118,22 @@ class Probe(Wire):
     packages: tuple[str, ...] = Field(description="Distributions whose versions are wanted.")
     steps: tuple[tuple[str, str], ...] = Field(description="(step kind, type) of what is to be done there.")
 
+    def covers(self, other: Probe) -> bool:
+        """Whether its answer is one to another question, too."""
+        return {*other.packages} <= {*self.packages} and {*other.steps} <= {*self.steps}
+
+    def with_all_of(self, other: Probe) -> Probe:
+        """Both questions as one."""
+        packages, steps = {*self.packages, *other.packages}, {*self.steps, *other.steps}
+        return Probe(packages=tuple(sorted(packages)), steps=tuple(sorted(steps)))
+
 
 class Describe(Wire):
     """What a job asks that describes files which are where it runs; it is the config of its only item."""
 
-    names: tuple[str, ...] = Field(description="The files, by their paths under the folder that is given as model.")
+    names: tuple[str, ...] | None = Field(
+        description="The files, by their paths under the folder that is given as model; null: all that are there."
+    )
     is_model: bool = Field(description="Whether they are a model, which may be laid out as MLflow does it.")
 
 
@@ -185,3 +196,15 @@ class Result(Wire):
 
 
 EVENT_LINE: TypeAdapter[EventLine] = TypeAdapter(EventLine)
+
+
+def read_events(text: bytes) -> tuple[tuple[EventLine, ...], tuple[str, ...]]:
+    """The events in a piece of ``events.jsonl``, and the lines that are none: torn by a worker's death, or foreign."""
+    events: list[EventLine] = []
+    others: list[str] = []
+    for line in filter(None, text.split(b"\n")):
+        try:
+            events.append(EVENT_LINE.validate_json(line))
+        except ValueError:
+            others.append(line.decode(errors="replace"))
+    return tuple(events), tuple(others)

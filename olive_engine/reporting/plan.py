@@ -51,7 +51,10 @@ def notes_lines(notes: Mapping[str, Sequence[str]], width: int | None) -> Iterat
             elif width is None:
                 yield f"  {note}"
             else:
-                yield from textwrap.wrap(note, max(width, 40), initial_indent="  ", subsequent_indent="    ")
+                wrapper = textwrap.TextWrapper(
+                    max(width, 40), initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+                )
+                yield from wrapper.wrap(note)
 
 
 def _row(step: PlannedStep, *, somewhere: bool) -> tuple[Cell, ...]:

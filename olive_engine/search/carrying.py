@@ -11,6 +11,7 @@ from olive_engine.contracts import System, Yardstick
 from olive_engine.errors import Failure, InvalidWorkflow, StoreCorrupt
 from olive_engine.executor import Outcome, execute
 from olive_engine.graph import Node, PassGraph
+from olive_engine.left_jobs import purpose_of
 from olive_engine.planner import Facts, Plan, Step, flavours
 from olive_engine.registry import find_pass
 from olive_engine.reporting import events
@@ -21,9 +22,10 @@ from olive_engine.search.objectives import Objectives
 from olive_engine.search.trials import Trial
 from olive_engine.staging import CachedResults
 from olive_engine.store import Store
+from olive_engine.store.shared import SharedCorrupt
 
 ATTEMPTS = 3
-"""How often damaged cache files may make a rung be planned again."""
+"""How many plans of a rung damaged files of this machine's cache may spoil before it is given up."""
 DIVERGED = (FloatingPointError.__name__, OverflowError.__name__)
 """Errors that a trial's own values cause, which would come again."""
 
@@ -143,9 +145,11 @@ class Carrier:
         """
         graphs = {runner.number: self._graph(runner, fractions) for runner in runners}
         known = self._known(graphs.values())
-        for attempt in range(1, ATTEMPTS + 1):
+        damaged, announced = 0, False
+        while damaged < ATTEMPTS:
             plan = merged(graphs, known, self._past)
-            if attempt == 1 and self._training:
+            if self._training and not announced:
+                announced = True
                 self._announce(plan, fractions[-1], runners)
             self._warm_up(plan.plan)
             try:
@@ -154,11 +158,15 @@ class Carrier:
                     self._ground.store,
                     self._ground.systems,
                     self._ground.listener,
+                    purpose=purpose_of(self._workflow),
                     sharers=max(1, self._ground.store.runs()),
                     should_stop=self._should_stop,
                 )
+            except SharedCorrupt:  # how often that can happen in a run is the shared cache's to limit
+                pass
             except StoreCorrupt:
-                if attempt == ATTEMPTS:
+                damaged += 1
+                if damaged == ATTEMPTS:
                     raise
             else:
                 return {runner.number: self._arrival(runner, plan, outcome, fractions) for runner in runners}

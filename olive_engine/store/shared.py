@@ -53,6 +53,9 @@ LONG = 8
 AT_ONCE = 8
 """Files that are carried at the same time."""
 
+ENOUGH = 3
+"""Results with damaged or missing files after which a run takes nothing more from there."""
+
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FOLDERS = ("", "file", "local")
 S = TypeVar("S")
@@ -69,6 +72,10 @@ class Sent:
     """Bytes of the blobs."""
 
 
+class SharedCorrupt(StoreCorrupt):
+    """Bytes of a shared cache are damaged or missing. What needs them is not taken from there again in this run."""
+
+
 class SharedCache:
     """A shared cache in one run, which no failure of it ends: the first is kept in `trouble`, for a warning."""
 
@@ -83,12 +90,13 @@ class SharedCache:
         scheme = urlsplit(config.url).scheme if "://" in config.url else ""
         folder = unquote(urlsplit(config.url).path) if scheme else config.url
         self._folder = (base_dir / Path(folder).expanduser()).absolute() if scheme in _FOLDERS else None
-        self.url = self._folder.as_uri() if self._folder is not None else without_user(config.url).rstrip("/")
+        self.url = self._folder.as_uri() if self._folder is not None else without_password(config.url).rstrip("/")
         """Where it is, without anything that is secret."""
         self.trouble = ""
         """What went wrong first, in one sentence: it is not asked any more, or nothing is put there any more."""
         self._closed = False
         self._unwritable = not config.write
+        self._fetches_failed = 0
         self._secrets: frozenset[str] = frozenset()
         self._damaged: set[str] = set()
         self._opened: Place | None = None
@@ -116,7 +124,7 @@ class SharedCache:
 
         Whether the bytes are there as well is seen when they are fetched.
         """
-        if self._closed:
+        if not self._readable:
             return None
         try:
             content = self.place().read(record_name(key), RECORD_LIMIT)
@@ -136,17 +144,27 @@ class SharedCache:
     def holds(self, tree: Tree) -> bool:
         """Whether the bytes of a tree are here, and can be fetched."""
         known_damaged = any(entry.sha256 in self._damaged for entry in tree.files.values())
-        return tree.location == self.location and not self._closed and not known_damaged
+        return tree.location == self.location and self._readable and not known_damaged
 
     def fetch(self, tree: Tree, into: Path) -> None:
         """Write a tree's files under a folder; every byte is compared with the digests.
 
         Raises:
-            StoreCorrupt: a blob is missing, has other bytes or cannot be read; its record is not found any more.
+            SharedCorrupt: a blob is missing, has other bytes or cannot be read; its record is not found any more.
         """
         wrong = unsound_names(tree)
         if wrong:
             raise StoreCorrupt(tree.digest, f"{self.url} names the file {wrong!r}, which cannot be written")
+        try:
+            self._fetch(tree, into)
+        except SharedCorrupt:
+            self._fetches_failed += 1
+            if not self._readable:
+                what = f"{self.url} has damaged results: no more are taken from it in this run"
+                self._tell(f"the shared cache {what}; `olive shared-cache verify` names them")
+            raise
+
+    def _fetch(self, tree: Tree, into: Path) -> None:
         first: dict[str, str] = {}
         for name, entry in tree.files.items():
             first.setdefault(entry.sha256, name)
@@ -161,10 +179,17 @@ class SharedCache:
 
         A result that is there already, that came from there, or whose bytes another system keeps is left alone.
         """
+        return self._publish(record, store, self.put)
+
+    def offer(self, record: Record, store: Store) -> Sent:
+        """As `publish`, for a result of an earlier run: one look, and it is left alone if its key has a record."""
+        return self._publish(record, store, self._put_if_new)
+
+    def _publish(self, record: Record, store: Store, put: Callable[[Record, Store], Sent]) -> Sent:
         if self._closed or self._unwritable:
             return Sent()
         try:
-            return self.put(record, store)
+            return put(record, store)
         except StoreCorrupt:  # a local blob is damaged: its reader will be told, this result is not for others
             return Sent()
         except Exception as error:  # noqa: BLE001 - whatever the storage's library raises, the run goes on without it
@@ -188,13 +213,15 @@ class SharedCache:
         trees = {tree.digest: Tree(files=tree.files) for tree in record.trees}.values()
         if not is_sound(record) or any(store.missing(tree) for tree in trees):
             return Sent()
-        if self._has(record.key) and not any(entry.sha256 in self._damaged for entry in made_entries(record)):
+        if self._has(record.key):
             return Sent()
-        entries = {entry.sha256: entry for tree in trees for entry in tree.files.values()}
-        sent = [entry for entry in each_of(lambda sha256: self._upload(entries[sha256], store), entries) if entry]
+        entries = {entry.sha256: entry for tree in trees for entry in tree.files.values()}.values()
+        sent = self._upload_missing(entries, store)
         content: JsonValue = json.loads(for_others(record).model_dump_json())
         text = json.dumps({"sha256": digest(content), "record": content})
         self.place().write(record_name(record.key), text.encode())
+        # What was there already somebody may have cleaned up meanwhile: no record needed it.
+        sent += self._upload_missing([entry for entry in entries if entry not in sent], store)
         return Sent(1, len(sent), sum(entry.size for entry in sent))
 
     def place(self) -> Place:
@@ -223,6 +250,10 @@ class SharedCache:
             text = text.replace(secret, MASK)
         return text
 
+    @property
+    def _readable(self) -> bool:
+        return not self._closed and self._fetches_failed < ENOUGH
+
     def _open(self) -> Place:
         if self._folder is not None:
             return FolderPlace(self._folder / LAYOUT)
@@ -241,11 +272,19 @@ class SharedCache:
             raise SystemUnavailable(f"a library for {protocol}:// is missing ({error}): {what}") from error
 
     def _has(self, key: str) -> bool:
-        """Whether a sound record of that key is there."""
+        """Whether a sound record of that key is there, with all that it needs as far as sizes tell."""
         try:
-            return read_record(self.place().read(record_name(key), RECORD_LIMIT), key) is not None
+            there = read_record(self.place().read(record_name(key), RECORD_LIMIT), key)
         except (FileNotFoundError, TooLong):
             return False
+        return there is not None and all(each_of(self._has_blob, made_entries(there)))
+
+    def _has_blob(self, entry: FileEntry) -> bool:
+        return entry.sha256 not in self._damaged and self.place().size(blob_name(entry.sha256)) == entry.size
+
+    def _put_if_new(self, record: Record, store: Store) -> Sent:
+        there = self.place().size(record_name(record.key)) is not None
+        return Sent() if there else self.put(record, store)
 
     def _give_up(self, error: BaseException) -> None:
         self._closed = True
@@ -265,32 +304,36 @@ class SharedCache:
 
     def _download(self, entry: FileEntry, target: Path) -> None:
         if self._closed:
-            raise StoreCorrupt(entry.sha256, f"not fetched: {self.trouble}")
+            raise SharedCorrupt(entry.sha256, f"not fetched: {self.trouble}")
         try:
             found = self.place().download(blob_name(entry.sha256), target, entry.size)
         except FileNotFoundError as error:
             self._damaged.add(entry.sha256)
-            raise StoreCorrupt(entry.sha256, f"{self.url} does not have its bytes, {entry.sha256}") from error
+            raise SharedCorrupt(entry.sha256, f"{self.url} does not have its bytes, {entry.sha256}") from error
         except TooLong as error:
             self._damaged.add(entry.sha256)
-            raise StoreCorrupt(entry.sha256, f"{self.url} has more bytes for {entry.sha256}") from error
+            raise SharedCorrupt(entry.sha256, f"{self.url} has more bytes for {entry.sha256}") from error
         except Exception as error:
             if isinstance(error, OSError) and (error.filename == str(target) or error.errno in _DISK):
                 raise  # it is the disk here, not the storage there
             self._give_up(error)
-            raise StoreCorrupt(entry.sha256, f"{self.url} cannot be read: {self.told(error)}") from error
-        if found != entry.sha256:
+            raise SharedCorrupt(entry.sha256, f"{self.url} cannot be read: {self.told(error)}") from error
+        if found != entry.sha256 or target.stat().st_size != entry.size:
             self._damaged.add(entry.sha256)
-            raise StoreCorrupt(entry.sha256, f"{self.url} has other bytes for {entry.sha256}")
+            raise SharedCorrupt(entry.sha256, f"{self.url} has other bytes for {entry.sha256}")
 
-    def _upload(self, entry: FileEntry, store: Store) -> FileEntry | None:
-        """Put a blob there; none if it is there already."""
-        name = blob_name(entry.sha256)
-        if entry.sha256 not in self._damaged and self.place().size(name) == entry.size:
-            return None
-        self.place().upload(store.blobs.verify(entry), name)
-        self._damaged.discard(entry.sha256)
-        return entry
+    def _upload_missing(self, entries: Iterable[FileEntry], store: Store) -> list[FileEntry]:
+        """Put the blobs there that are not there yet, and return these."""
+
+        def upload(entry: FileEntry) -> bool:
+            if self._has_blob(entry):
+                return False
+            self.place().upload(store.blobs.verify(entry), blob_name(entry.sha256))
+            self._damaged.discard(entry.sha256)
+            return True
+
+        entries = list(entries)
+        return [entry for entry, sent in zip(entries, each_of(upload, entries), strict=True) if sent]
 
 
 def each_of(work: Callable[[S], T], items: Iterable[S]) -> list[T]:
@@ -302,7 +345,7 @@ def each_of(work: Callable[[S], T], items: Iterable[S]) -> list[T]:
         return list(pool.map(work, items))
 
 
-def without_user(url: str) -> str:
+def without_password(url: str) -> str:
     """A URL without query, and without the password of a user."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from pydantic import JsonValue, ValidationError
 
 from olive_engine.digests import digest
-from olive_engine.models import FileEntry, Tree
+from olive_engine.models import Artifact, FileEntry, Manifest, Tree
 from olive_engine.store.records import Record
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -27,12 +27,15 @@ def blob_name(sha256: str) -> str:
 
 
 def read_record(content: bytes, key: str) -> Record | None:
-    """The record in a file of a shared cache; none if it is torn, edited, another step's, or names what it must not."""
+    """The record in a file of a shared cache; none if it is torn, edited, another step's, or names what it must not.
+
+    Where it says that bytes are counts for nothing: its trees have no location.
+    """
     try:
         raw = json.loads(content)
         if raw["sha256"] != digest(raw["record"]):
             return None
-        record = Record.model_validate(raw["record"])
+        record = _without_places(Record.model_validate(raw["record"]))
         return record if record.key == key == digest(dict(record.ingredients)) and is_sound(record) else None
     except (ValueError, KeyError, TypeError, ValidationError, RecursionError):
         return None
@@ -57,14 +60,16 @@ def is_sound(record: Record) -> bool:
     output = record.output
     if output is None:
         return not record.made
-    if not set(record.made) <= set(output.parts) or set(output.attributes) & set(output.parts):
+    if not set(record.made) <= set(output.parts) or not _is_artifact(output):
         return False
     trees = output.parts.values()
     named = all(not unsound_names(tree) for tree in trees)
     digests = all(
         _SHA256.fullmatch(entry.sha256) and entry.size >= 0 for tree in trees for entry in tree.files.values()
     )
-    return named and digests and not _reaches_out(output.attributes)
+    entries = {(entry.sha256, entry.size) for tree in trees for entry in tree.files.values()}
+    one_size_each = len(entries) == len({sha256 for sha256, _ in entries})
+    return named and digests and one_size_each and not _reaches_out(output.attributes)
 
 
 def for_others(record: Record) -> Record:
@@ -73,17 +78,37 @@ def for_others(record: Record) -> Record:
     if provenance.environment is not None:
         environment = provenance.environment.model_copy(update={"executable": ""})
         provenance = provenance.model_copy(update={"environment": environment})
-    output = record.output
-    if output is not None:
-        parts = {name: Tree(files=tree.files) for name, tree in output.parts.items()}
-        output = output.model_copy(update={"parts": parts})
-    return record.model_copy(update={"output": output, "provenance": provenance})
+    return _without_places(record).model_copy(update={"provenance": provenance})
 
 
 def made_entries(record: Record) -> Iterator[FileEntry]:
     """The files that the step wrote."""
     for tree in record.trees:
         yield from tree.files.values()
+
+
+def _without_places(record: Record) -> Record:
+    """The record without a word of where bytes are: one from elsewhere could name any folder of this machine."""
+    output = record.output
+    if output is None:
+        return record
+    parts = {name: Tree(files=tree.files) for name, tree in output.parts.items()}
+    return record.model_copy(update={"output": output.model_copy(update={"parts": parts})})
+
+
+def _is_artifact(output: Manifest) -> bool:
+    """Whether it is of a kind that is known here, with exactly the parts of that kind and attributes that it takes.
+
+    Parts are names of folders wherever they are written.
+    """
+    cls = Artifact.kinds.get(output.kind)
+    if cls is None or set(output.parts) != set(cls.part_names()) or set(output.attributes) & set(output.parts):
+        return False
+    try:
+        Artifact.from_manifest(output, {name: Path(name) for name in output.parts})
+    except ValidationError:
+        return False
+    return True
 
 
 def _reaches_out(value: JsonValue, name: str = "") -> bool:

@@ -97,13 +97,18 @@ def chosen(cache: SharedCache, keys: Sequence[str] = (), before: float | None = 
 
 
 def remove(cache: SharedCache, records: Sequence[Stored], now: float) -> Holdings:
-    """Remove records, then the blobs that only they refer to, and blobs that nobody has referred to for a day."""
+    """Remove records, then the blobs that only they refer to, and blobs that nobody has referred to for a day.
+
+    Blobs of theirs go at once, however new they are: they may be damaged, and would be taken for good by their size. A
+    result that is put there meanwhile keeps its own: what records refer to is read once theirs have gone, and whoever
+    puts a result there looks at its blobs once more after its record.
+    """
     with _asking(cache):
         going = {record.name for record in records}
-        staying = [record for record in _records(cache) if record.name not in going]
         theirs = _referred(cache, records)
-        kept = _referred(cache, staying)
         each_of(lambda record: cache.place().remove(record.name), records)
+        staying = _records(cache)
+        kept = _referred(cache, staying)
         blobs = [
             blob
             for blob in cache.place().each("blobs")

@@ -31,9 +31,9 @@ from olive_engine.store.records import Record, Records
 from olive_engine.store.sources import Sources, is_local, local_folder
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
 
-    from olive_engine.store.shared import SharedCache
+    from olive_engine.store.shared import Sent, SharedCache
 
 LEFTOVERS = ("jobs", "state", "quarantine", "locks", "probes", "sources")
 """Folders of which nothing is needed between runs, but time is saved by keeping it for a while."""
@@ -62,37 +62,58 @@ class Store:
         self.root = root.absolute()
         self.shared = shared
         self._uploads: ThreadPoolExecutor | None = None
+        self._waiting: list[Future[Sent]] = []
+        self._offered: set[str] = set()
         self.blobs = Blobs(self.root / "blobs", self.root / "quarantine")
         self.records = Records(self.root / "records")
         self.sources = Sources(self.root / "sources")
 
     # --- the shared cache ---------------------------------------------------------------------------------------------
 
-    def share(self, record: Record) -> None:
-        """Put a result into the shared cache, if it may be written to; on a thread of its own, so that nobody waits."""
+    def share(self, record: Record, *, reused: bool = False) -> None:
+        """Put a result into the shared cache, if it may be written to; on a thread of its own, so that nobody waits.
+
+        Args:
+            record: of a step that any machine may have the result of.
+            reused: it was made for an earlier run, which perhaps could not put it there; tried once, and only if it was
+                computed for this cache.
+        """
         if self.shared is None or not self.shared.writes:
             return
+        if reused and (record.provenance.source or record.key in self._offered):
+            return
+        self._offered.add(record.key)
         if self._uploads is None:
             from concurrent.futures import ThreadPoolExecutor
 
             self._uploads = ThreadPoolExecutor(1, "shared-cache")
-        self._uploads.submit(self.shared.publish, record, self)
+        put = self.shared.offer if reused else self.shared.publish
+        self._waiting.append(self._uploads.submit(put, record, self))
 
     def finish_sharing(self) -> str:
         """Wait until all results are put there; why the shared cache could not be used in this run, or empty."""
-        self._end_uploads(wait_for_all=True)
+        if self._uploads is not None:
+            self._uploads.shutdown()
+            self._uploads = None
+        self._waiting.clear()
         return self.shared.trouble if self.shared else ""
+
+    def leave_sharing(self) -> str:
+        """Give up what still waits to be put into the shared cache; what to tell the user of it, or empty."""
+        left = sum(waiting.cancel() for waiting in self._waiting)
+        self._waiting.clear()
+        if self.shared is None or not left:
+            return ""
+        what = "1 result was" if left == 1 else f"{left:,} results were"
+        how = "the next run does that, or `olive shared-cache push`"
+        return f"{what} not put into the shared cache {self.shared.url}, as far as not there already: {how}"
 
     def close(self) -> None:
         """Release what the store holds; results that wait to be put into the shared cache are left out."""
-        self._end_uploads(wait_for_all=False)
+        self.leave_sharing()
+        self.finish_sharing()
         if self.shared:
             self.shared.close()
-
-    def _end_uploads(self, *, wait_for_all: bool) -> None:
-        if self._uploads is not None:
-            self._uploads.shutdown(cancel_futures=not wait_for_all)
-            self._uploads = None
 
     # --- bytes ----------------------------------------------------------------------------------------------------
 

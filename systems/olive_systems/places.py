@@ -40,7 +40,12 @@ class PlacesConfig(Options):
         description="The GPUs to use, by number as `nvidia-smi` counts them, or within CUDA_VISIBLE_DEVICES where that "
         "is set; default: all.",
     )
-    gpus_per_job: int = Field(default=1, ge=1, description="GPUs that each job has for itself.")
+    gpus_per_job: int = Field(
+        default=1,
+        ge=1,
+        description="GPUs that each job has for itself, within this system and one run: two systems, or two runs on "
+        "one machine, do not know of each other. Where both are to be used at once, give them different `gpus`.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

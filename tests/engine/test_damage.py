@@ -86,7 +86,9 @@ def test_verify_finds_and_removes_damage(make, project):
     store = Store(project / ".olive-cache")
     assert store.verify() == [blob.name]
     assert store.verify() == []
-    assert plan(make()).to_run == ("scale",)
+    assert plan(make()).to_run == ()  # nothing reads it any more
+    changed = make({**TUNE, "tune": {"type": "ToyTrain", "steps": 9}})
+    assert plan(changed).to_run == ("scale", "tune", "merge")
 
 
 def test_gc_removes_everything_unused_and_a_run_starts_anew(make, project):

@@ -16,6 +16,8 @@ def test_secrets_are_not_shown_and_references_are() -> None:
                         "A_TOKEN": "hush",
                         "key": "hush",
                         "B_KEY": "${env:KEY}",
+                        "C_KEY": "${env:KEY:-hush}",
+                        "D_TOKEN": "hush${env:X}",
                     },
                 },
             }
@@ -31,6 +33,8 @@ def test_secrets_are_not_shown_and_references_are() -> None:
             "A_TOKEN": "(not shown)",
             "key": "(not shown)",
             "B_KEY": "${env:KEY}",
+            "C_KEY": "${env:KEY:-****}",
+            "D_TOKEN": "****${env:X}",
         },
     }
     assert _masked(workflow) == {  # type: ignore[arg-type]  # plain values, which mypy sees as object

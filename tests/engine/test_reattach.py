@@ -8,8 +8,12 @@ import time
 import pytest
 
 from olive_engine import run
-from olive_engine.reporting.events import StepStarted
+from olive_engine.digests import file_digest
+from olive_engine.errors import Interrupted, PassFailed
+from olive_engine.models import FileEntry, Tree
+from olive_engine.reporting.events import StepLog, StepStarted, Warned
 from olive_engine.reporting.recorder import Recorder
+from olive_engine.store import Store
 from tests.engine.conftest import tree_bytes
 
 DRIVER = "from olive_engine import load_workflow, run; run(load_workflow('workflow.json'))"
@@ -27,10 +31,13 @@ def jobs(project):
 def killed(project, jobs):
     """Start a workflow in an engine of its own, and kill that while the slow pass runs elsewhere."""
 
-    def killed(passes, seconds, **more):
+    def killed(passes, seconds, waits_for="scale", **more):
         tree = {
             "input_model": {"type": "HfModel", "model_path": "base"},
-            "systems": {"away": {"type": "DetachedSystem", "root": str(project / "elsewhere")}},
+            "systems": {
+                "away": {"type": "DetachedSystem", "root": str(project / "elsewhere")},
+                "here": {"type": "LocalSystem"},
+            },
             "host": "away",
             "passes": passes(seconds),
             **more,
@@ -38,7 +45,7 @@ def killed(project, jobs):
         (project / "workflow.json").write_text(json.dumps(tree))
         engine = subprocess.Popen([sys.executable, "-c", DRIVER], cwd=project)
         deadline = time.monotonic() + 60
-        while len(slow(jobs)) < 1 and time.monotonic() < deadline:
+        while not slow(jobs, waits_for) and time.monotonic() < deadline:
             time.sleep(0.02)
         engine.kill()
         engine.wait()
@@ -47,12 +54,13 @@ def killed(project, jobs):
     return killed
 
 
-def slow(jobs):
-    """The jobs that were submitted and are no probes."""
+def slow(jobs, step=""):
+    """The jobs that were submitted and are no probes; those of one step."""
+    described = {path.parent: json.loads((path.parent / "job.json").read_text()) for path in jobs.glob("*/pid")}
     return [
-        path.parent
-        for path in jobs.glob("*/pid")
-        if json.loads((path.parent / "job.json").read_text())["kind"] == "pass"
+        folder
+        for folder, job in described.items()
+        if job["kind"] == "pass" and job["items"][0]["step"].startswith(step)
     ]
 
 
@@ -86,8 +94,6 @@ def test_a_job_that_has_ended_meanwhile_is_collected(killed, make, jobs):
 
 
 def test_a_job_that_has_died_meanwhile_has_failed_and_is_not_taken_over_again(killed, make, jobs):
-    from olive_engine.errors import PassFailed
-
     tree = killed(chain, 60.0)
     (first,) = slow(jobs)
     subprocess.run(["kill", "-9", (first / "pid").read_text()], check=True)
@@ -105,6 +111,66 @@ def test_a_changed_pass_begins_anew(killed, make, project, jobs):
     result = run(make(passes, systems=tree["systems"], host="away"))
     assert result.executed == ("scale", "again")
     assert (project / "output" / "model" / "numbers.json").read_text() == "[15.0, 30.0, 45.0]"
+
+
+def two(seconds):
+    return {
+        "first": {"type": "ToyScale", "host": "here"},
+        "slow": {"type": "ToyScale", "factor": 3.0, "seconds": seconds},
+    }
+
+
+def test_a_job_whose_input_has_other_bytes_now_is_not_taken_over(killed, make, project, jobs):
+    tree = killed(two, 3.0, waits_for="slow")
+    store = Store(project / ".olive-cache")
+    (record,) = [record for _, record in store.records.each() if record.step == "first"]
+    store.records.save(recomputed(store, record, project / "new", "[100.0]"))
+    run(make(tree["passes"], systems=tree["systems"], host="away"))
+    assert (project / "output" / "model" / "numbers.json").read_text() == "[300.0]"
+
+
+def recomputed(store, record, folder, numbers):
+    """The record with other numbers under the same key, as another GPU may give them."""
+    folder.mkdir()
+    tree = record.output.parts["model_path"]
+    for name, entry in tree.files.items():
+        store.blobs.copy(entry, folder / name)
+    (folder / "numbers.json").write_text(numbers)
+    files = {
+        name: FileEntry(sha256=file_digest(folder / name), size=(folder / name).stat().st_size) for name in tree.files
+    }
+    parts = {"model_path": store.ingest(folder, Tree(files=files))}
+    return record.model_copy(update={"output": record.output.model_copy(update={"parts": parts})})
+
+
+def test_a_job_that_the_run_has_no_use_for_is_told_at_the_end(killed, make, jobs):
+    tree = killed(chain, 20.0)
+    passes = {**tree["passes"], "scale": {"type": "ToyScale", "factor": 5.0}}
+    recorder = Recorder()
+    run(make(passes, systems=tree["systems"], host="away"), recorder)
+    warned = [event.message for event in recorder.events if isinstance(event, Warned)]
+    assert warned[-1] == ("away: a job of an earlier run (scale) may still run: its system cannot stop jobs")
+
+
+def test_a_left_job_that_goes_elsewhere_now_gets_a_warning_and_a_state_of_its_own(killed, make, jobs):
+    tree = killed(chain, 20.0)
+    recorder = Recorder()
+    passes = {**tree["passes"], "scale": {"type": "ToyScale", "seconds": 20.0}}
+    here = {"here": {"type": "LocalSystem"}}
+
+    class Impatient(Recorder):
+        def on_event(self, event):
+            super().on_event(event)
+            if isinstance(event, StepStarted):
+                raise KeyboardInterrupt
+
+    recorder = Impatient()
+    with pytest.raises(Interrupted):
+        run(make(passes, systems=here, host="here"), recorder)
+    assert [event.message for event in recorder.events if isinstance(event, StepLog)] == [
+        "begun anew; a job of an earlier run may still run: "
+        "away (DetachedSystem) is no system of this workflow any more"
+    ]
 
 
 def test_the_bytes_are_those_of_an_undisturbed_run(killed, make, project):

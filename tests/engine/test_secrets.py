@@ -13,7 +13,7 @@ from olive_engine import plan, run
 from olive_engine.errors import InvalidWorkflow, PassFailed, SystemUnavailable
 from olive_engine.reporting.events import StepFailed, StepLog
 from olive_engine.reporting.recorder import Recorder
-from olive_engine.secrecy import LISTED, Secrets
+from olive_engine.secrecy import KNOWN_FORMS, LISTED, Secrets, counted, shown
 from olive_engine.testing.toys import build_toy_model
 from olive_systems.variables import resolved
 
@@ -187,10 +187,89 @@ def test_references_are_what_is_written(secrets, make, project):
     }
 
 
-def test_another_secret_is_no_reason_to_run_again(secrets, make, monkeypatch):
-    run(make(**workflow()))
-    monkeypatch.setenv("MY_PLACE", "another one altogether")
-    assert plan(make(**workflow())).to_run == ()
+def test_another_secret_is_no_reason_to_run_again(make, monkeypatch):
+    variables = {"A_TOKEN": "${env:TEAM}", "HEADER": "Bearer ${env:TEAM_TOKEN}"}
+    described = {"systems": {"here": {"type": "LocalSystem", "environment_variables": variables}}, "host": "here"}
+    monkeypatch.setenv("TEAM", "a team's token")
+    monkeypatch.setenv("TEAM_TOKEN", "another token of it")
+    run(make({"scale": {"type": "ToyScale"}}, **described))
+    monkeypatch.setenv("TEAM", "renewed")
+    monkeypatch.setenv("TEAM_TOKEN", "renewed too")
+    assert plan(make({"scale": {"type": "ToyScale"}}, **described)).to_run == ()
+
+
+def test_another_value_that_is_no_secret_is_a_reason_to_run_again(make, monkeypatch):
+    system = {"type": "LocalSystem", "environment_variables": {"TOY_MODE": "${env:MODE:-one}"}}
+
+    def planned() -> tuple[str, ...]:
+        return plan(make({"scale": {"type": "ToyScale"}}, systems={"here": system}, host="here")).to_run
+
+    monkeypatch.delenv("MODE", raising=False)
+    run(make({"scale": {"type": "ToyScale"}}, systems={"here": system}, host="here"))
+    monkeypatch.setenv("MODE", "two")
+    assert planned() == ("scale",)
+    monkeypatch.setenv("MODE", "one")
+    assert planned() == ()
+
+
+def test_what_counts_of_variables():
+    own = {"MODE": "one", "EMPTY": "", "MY_TOKEN": "hush"}
+
+    def key(**variables: str) -> str:
+        return json.dumps(counted(variables, own))
+
+    assert counted({"A": "x${env:MODE}${env:NONE}", "B": "${env:MY_TOKEN}", "C_KEY": "${env:MODE}"}, own) == {
+        "A": "xone${env:NONE}",
+        "B": "${env:MY_TOKEN}",
+        "C_KEY": "${env:MODE}",
+    }
+    unset = {"A": "${env:EMPTY}", "B": "${env:EMPTY:-two}", "C": "${env:NONE:-}", "D": "${env:NONE:-two}"}
+    assert counted(unset, own) == {"A": "", "B": "two", "C": "", "D": "two"}
+    assert resolved(unset | {"A": "plain"}) | {LISTED: ""} == counted(unset | {"A": "plain"}, own) | {LISTED: ""}
+    assert key(SORT_KEY="a") != key(SORT_KEY="b")
+
+
+def test_of_a_secret_references_are_shown_and_nothing_else():
+    given = {
+        "HF_TOKEN": "${env:HF_TOKEN}",
+        "A_TOKEN": "literal-part${env:HOME}",
+        "B_TOKEN": "${env:X:-literal-default}",
+        "C_TOKEN": "${env:X:-}${env:Y}-end",
+        "SORT_KEY": "a",
+        "PLAIN": "literal${env:X:-default}",
+    }
+    assert shown(given) == {
+        "HF_TOKEN": "${env:HF_TOKEN}",
+        "A_TOKEN": "****${env:HOME}",
+        "B_TOKEN": "${env:X:-****}",
+        "C_TOKEN": "${env:X}${env:Y}****",
+        "SORT_KEY": "****",
+        "PLAIN": "literal${env:X:-default}",
+    }
+
+
+def test_no_part_of_a_literal_secret_is_in_a_file(make, project, monkeypatch):
+    """It works, though a reference stands beside it."""
+    monkeypatch.setenv("TEAM", "team-")
+    secret = "literal-0123456789"
+    variables = {"A_TOKEN": "${env:TEAM}" + secret, "B_TOKEN": "${env:NOT_SET:-" + secret + "}"}
+    passes = {
+        "a": {"type": "ToySecret", "variable": "A_TOKEN", "sha256": digest_of("team-" + secret)},
+        "b": {"type": "ToySecret", "variable": "B_TOKEN", "sha256": digest_of(secret)},
+    }
+    recorder = Recorder()
+    run(
+        make(passes, systems={"here": {"type": "LocalSystem", "environment_variables": variables}}, host="here"),
+        recorder,
+    )
+    lock = json.loads((project / "output" / "workflow.lock.json").read_text())
+    assert lock["workflow"]["systems"]["here"]["options"]["environment_variables"] == {
+        "A_TOKEN": "${env:TEAM}****",
+        "B_TOKEN": "${env:NOT_SET:-****}",
+    }
+    files = [path for path in project.rglob("*") if path.is_file()]
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+    assert secret not in repr(recorder.events)
 
 
 def test_the_same_results_under_debug(secrets, make, project):
@@ -260,6 +339,24 @@ def test_short_values_and_paths_are_left_alone(tmp_path):
     held = {"A_TOKEN": "true", "B_TOKEN_FILE": str(tmp_path), "C_TOKEN": "long enough"}
     text = f"true of {tmp_path}: long enough"
     assert Secrets.among(held).masked(text) == f"true of {tmp_path}: ****"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("git+https://ghp_abcdefghijklmnop@github.com/x/y", "git+https://****@github.com/x/y"),
+        ("https://me:secret@host/x, http://me:@host/y", "https://****@host/x, http://****@host/y"),
+        ("redis://:secret@host:1", "redis://****@host:1"),
+        ("git+ssh://git@host/x ssh://me:secret@host", "git+ssh://git@host/x ssh://****@host"),
+        ("abfss://team@account.dfs.core.windows.net/x", "abfss://team@account.dfs.core.windows.net/x"),
+        ("https://${env:TOKEN}@host https://${TOKEN}@host", "https://${env:TOKEN}@host https://${TOKEN}@host"),
+        ("https://${env:TOKEN}:x@host", "https://****@host"),
+        ("https://host/a@b me@host", "https://host/a@b me@host"),
+    ],
+)
+def test_who_asks_is_masked_in_a_url(text, seen):
+    assert KNOWN_FORMS.sub("****", text) == seen
+    assert Secrets().masked(text) == seen
 
 
 def test_the_longest_is_masked_first_and_each_line_of_a_key():

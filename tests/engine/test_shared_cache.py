@@ -2,13 +2,17 @@
 
 import json
 import shutil
+import threading
 
 import pytest
 
 from olive_engine import plan, run
-from olive_engine.reporting.events import StepFinished, Warned
+from olive_engine.digests import digest, file_digest
+from olive_engine.errors import Interrupted
+from olive_engine.reporting.events import PlanMade, StepFinished, Warned
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.store import Store
+from olive_engine.store.shared import ENOUGH, SharedCache
 from olive_engine.testing.toys import NUMBERS
 from tests.engine.conftest import TUNE, tree_bytes
 
@@ -96,6 +100,177 @@ def test_a_damaged_blob_is_computed_again(make, project, url, first, harm):
     assert "merge" in result.executed
     assert tree_bytes(project / "out2" / "model") == first
     assert blob.read_bytes() == good  # and it was put right there
+
+
+@pytest.mark.parametrize("harm", ["other", "gone"])
+def test_any_number_of_damaged_results_is_computed_again(make, project, harm):
+    passes = {
+        f"p{factor}": {"type": "ToyScale", "input": "input_model", "factor": float(factor)} for factor in range(2, 8)
+    }
+    run(make(passes, shared_cache={"url": "team", "write": True}, cache_dir="first"))
+    records = Store(project / "first").records
+    for _, record in records.each():  # of each result what no other has
+        sha256 = record.output.parts["model_path"].files[NUMBERS].sha256
+        blob = project / "team/olive-cache-1/blobs" / sha256[:2] / sha256
+        blob.chmod(0o644)
+        if harm == "gone":
+            blob.unlink()
+        else:
+            blob.write_bytes(b"x" * blob.stat().st_size)
+    reporter = Recorder()
+    run(second(make, "team", passes=passes), reporter)
+    finished = [event for event in reporter.events if isinstance(event, StepFinished)]
+    assert sorted(event.step for event in finished if not event.reused) == sorted(passes)
+    assert tree_bytes(project / "out2" / "p7" / "model") == tree_bytes(project / "output" / "p7" / "model")
+    assert sum(isinstance(event, PlanMade) for event in reporter.events) == ENOUGH + 1
+    (warning,) = [str(event) for event in reporter.events if isinstance(event, Warned)]
+    assert "has damaged results: no more are taken from it in this run" in warning
+
+
+# --- what others may have written there -------------------------------------------------------------------------------
+
+SCALE = {"scale": {"type": "ToyScale"}}
+
+
+def forge(project, change):
+    """Change what is said of the only result in the shared cache, with a digest that fits."""
+    (path,) = (project / "team/olive-cache-1/records").glob("*/*.json")
+    record = json.loads(path.read_text())["record"]
+    change(record)
+    path.write_text(json.dumps({"sha256": digest(record), "record": record}))
+
+
+@pytest.fixture
+def scaled(make, project):
+    """A result in the shared cache, and the bytes of its model."""
+    run(make(SCALE, shared_cache={"url": "team", "write": True}, cache_dir="first"))
+    return tree_bytes(project / "output" / "model")
+
+
+def _another_part(record):
+    record["output"]["parts"]["../../escaped"] = record["output"]["parts"]["model_path"]
+    record["made"].append("../../escaped")
+
+
+def _another_kind(record):
+    record["output"]["kind"] = "Nonsense"
+
+
+def _predictions(record):
+    record["output"] |= {"kind": "Predictions", "attributes": {}}
+    record["output"]["parts"] = {"predictions_path": record["output"]["parts"]["model_path"]}
+    record["made"] = ["predictions_path"]
+
+
+def _other_parts(record):
+    record["output"]["parts"] = {"adapter_path": record["output"]["parts"]["model_path"]}
+    record["made"] = ["adapter_path"]
+
+
+def _no_output(record):
+    record |= {"output": None, "made": []}
+
+
+def _of_another_type(record):
+    record["type"] = "ToyTrain"
+
+
+@pytest.mark.parametrize(
+    "change", [_another_part, _another_kind, _predictions, _other_parts, _no_output, _of_another_type]
+)
+def test_a_result_that_the_step_cannot_have_given_is_none(make, project, scaled, change):
+    forge(project, change)
+    before = {path for path in project.rglob("*") if path.name == "escaped"}
+    result = run(second(make, "team", passes=SCALE))
+    assert result.executed == ("scale",)
+    assert tree_bytes(project / "out2" / "model") == scaled
+    assert {path for path in project.rglob("*") if path.name == "escaped"} == before == set()
+
+
+def test_a_result_that_is_a_folder_of_this_machine_is_none(make, project, scaled):
+    (project / "victim").mkdir()
+    (project / "victim/id_rsa").write_text("private")
+
+    def pointing(record):
+        entry = {"sha256": file_digest(project / "victim/id_rsa"), "size": 7}
+        tree = {"files": {"id_rsa": entry}, "location": (project / "victim").as_uri(), "places": {}}
+        record["output"]["parts"]["model_path"] = tree
+        record["made"] = []
+
+    forge(project, pointing)
+    result = run(second(make, "team", passes=SCALE))
+    assert result.executed == ("scale",)
+    assert result.models["scale"].model_path == project / "out2" / "model"
+    assert tree_bytes(project / "out2" / "model") == scaled
+
+
+def test_a_result_under_another_name_is_taken_and_remembered_under_ours(make, project, scaled):
+    forge(project, lambda record: record.update(step="merge"))
+    result = run(second(make, "team", passes=SCALE))
+    assert result.executed == ()
+    records = Store(project / "second").records
+    assert records.last("pass", "ToyScale", "merge") is None
+    assert records.last("pass", "ToyScale", "scale").step == "scale"
+
+
+# --- what an earlier run could not put there ----------------------------------------------------------------------
+
+
+def test_results_of_earlier_runs_are_put_there_once(make, project, monkeypatch):
+    run(make())
+    offered = []
+    offer = SharedCache.offer
+    monkeypatch.setattr(
+        SharedCache, "offer", lambda cache, record, store: offered.append(record.step) or offer(cache, record, store)
+    )
+    writing = make(shared_cache={"url": "team", "write": True})
+    assert run(writing).executed == ()
+    assert len(list((project / "team").rglob("records/*/*.json"))) == len(STEPS)
+    assert sorted(offered) == sorted(STEPS)
+    offered.clear()
+    assert run(second(make, "team", write=True)).executed == ()
+    assert offered == []  # they came from there
+
+
+def test_results_that_wait_at_an_interruption_are_told_and_put_there_by_the_next_run(make, project, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+    publish = SharedCache.publish
+
+    def slow(cache, record, store):
+        begun.set()
+        assert go_on.wait(30)
+        return publish(cache, record, store)
+
+    class Impatient(Recorder):
+        """Presses Ctrl-C when all but one are done."""
+
+        def on_event(self, event):
+            super().on_event(event)
+            if isinstance(event, Warned):
+                go_on.set()
+            if sum(isinstance(each, StepFinished) for each in self.events) == 3 and not go_on.is_set():
+                assert begun.wait(30)
+                raise KeyboardInterrupt
+
+    passes = {
+        f"p{factor}": {"type": "ToyScale", "input": "input_model", "factor": float(factor)} for factor in (2, 3, 4)
+    }
+    passes["long"] = {"type": "ToyScale", "input": "input_model", "factor": 5.0, "seconds": 60.0}
+    shared = {"url": "team", "write": True}
+    monkeypatch.setattr(SharedCache, "publish", slow)
+    reporter = Impatient()
+    with pytest.raises(Interrupted):
+        run(make(passes, shared_cache=shared), reporter)
+    monkeypatch.undo()
+    (warning,) = [event.message for event in reporter.events if isinstance(event, Warned)]
+    assert warning == (
+        f"2 results were not put into the shared cache {(project / 'team').as_uri()}, as far as not there already: "
+        "the next run does that, or `olive shared-cache push`"
+    )
+    assert len(list((project / "team").rglob("records/*/*.json"))) == 1
+    passes["long"]["seconds"] = 0.0
+    assert run(make(passes, shared_cache=shared)).executed == ("long",)
+    assert len(list((project / "team").rglob("records/*/*.json"))) == 4
 
 
 def test_run_json_names_where_results_came_from(make, project, url, first):

@@ -20,12 +20,14 @@ from olive_engine.models import FileEntry, Manifest, Tree
 from olive_engine.store import Provenance, Record, Store
 from olive_engine.store import shared_upkeep as upkeep
 from olive_engine.store.object_store import _patiently
-from olive_engine.store.shared import Sent, SharedCache
+from olive_engine.store.shared import ENOUGH, Sent, SharedCache, SharedCorrupt, without_password
 from olive_engine.store.shared_records import unsound_names
 from olive_engine.testing.harness import tree_of
 
 FILES = {"a.txt": "some bytes", "deep/b.txt": "more", "deep/twin.txt": "some bytes", "empty": ""}
 BYTES = len("some bytes") + len("more")
+BASE = Tree(files={"weights": FileEntry(sha256="b" * 64, size=7)})
+"""A base model that is nobody's to share."""
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def again(cache):
     return SharedCache(cache._config, cache._folder.parent if cache._folder else None)
 
 
-def made(store, files=None, ingredients=None, base=None, **changed):
+def made(store, files=None, ingredients=None, base=BASE, **changed):
     """The record of a step that wrote these files beside a base that it only refers to."""
     work = store.new_job()
     for name, text in (files or FILES).items():
@@ -58,7 +60,7 @@ def made(store, files=None, ingredients=None, base=None, **changed):
         (work / name).write_text(text)
     tree = store.ingest(work, tree_of(work))
     ingredients = ingredients or {"kind": "pass", "config": {"learning_rate": 1e-5}}
-    parts = {"adapter_path": tree, **({"model_path": base} if base else {})}
+    parts = {"adapter_path": tree, "model_path": base}
     output = Manifest(kind="HfAdapterModel", attributes={"task": "text-generation", "load_kwargs": {}}, parts=parts)
     environment = Environment(engine="1", python="3.11", machine="m", executable="/home/me/bin/python")
     provenance = Provenance(started=1.0, seconds=2.0, system="local", resources=Resources(), environment=environment)
@@ -236,6 +238,59 @@ def test_digests_and_made_parts_are_checked_too(folder, store):
         assert again(folder).find(record.key) is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "names", "attributes"),
+    [
+        ("HfModel", ("model_path", "../../escaped"), {}),
+        ("HfModel", ("model_path", "adapter_path"), {}),
+        ("HfModel", ("adapter_path",), {}),
+        ("HfAdapterModel", ("adapter_path",), {}),
+        ("Nonsense", ("model_path",), {}),
+        ("HfModel", ("model_path",), {"nobody": "knows"}),
+        ("HfModel", ("model_path",), {"task": ["one", "two"]}),
+    ],
+)
+def test_a_record_of_no_artifact_that_there_is_is_none(folder, store, kind, names, attributes):
+    parts = dict.fromkeys(names, made(store).trees[0])
+    record = made(store, output=Manifest(kind=kind, attributes=attributes, parts=parts), made=names)
+    put_as_it_is(folder, record)
+    assert again(folder).find(record.key) is None
+    assert folder.publish(record, store) == Sent()
+
+
+def test_where_a_record_says_that_bytes_are_counts_for_nothing(folder, store, tmp_path):
+    (tmp_path / "id_rsa").write_text("private")
+    private = Tree(
+        files={"weights": FileEntry(sha256="0" * 64, size=7)},
+        location=tmp_path.as_uri(),
+        places={"weights": "id_rsa"},
+    )
+    record = made(store, base=private)
+    forged = record.model_copy(
+        update={"output": record.output.model_copy(update={"parts": dict.fromkeys(record.output.parts, private)})}
+    )
+    put_as_it_is(folder, forged)
+    parts = again(folder).find(record.key).output.parts
+    assert parts["model_path"] == Tree(files=private.files)
+    assert parts["adapter_path"] == Tree(files=private.files, location=folder.location)
+
+
+def test_a_wrong_size_is_damage_of_the_record(folder, store, tmp_path):
+    record = made(store, files={"a": "some bytes"})
+    folder.publish(record, store)
+    entry = record.trees[0].files["a"]
+    longer = Tree(files={"a": entry.model_copy(update={"size": entry.size + 1})})
+    parts = {**record.output.parts, "adapter_path": longer}
+    put_as_it_is(folder, record.model_copy(update={"output": record.output.model_copy(update={"parts": parts})}))
+    reader = again(folder)
+    with pytest.raises(SharedCorrupt, match="has other bytes"):
+        reader.fetch(reader.find(record.key).trees[0], tmp_path / "into")
+    both = Tree(files={"a": entry, "b": longer.files["a"]})
+    parts = {**record.output.parts, "adapter_path": both}
+    put_as_it_is(folder, record.model_copy(update={"output": record.output.model_copy(update={"parts": parts})}))
+    assert again(folder).find(record.key) is None
+
+
 @pytest.mark.parametrize("how", ["other", "shorter", "longer", "gone"])
 def test_a_blob_that_is_not_what_it_should_be_is_told_and_then_put_right(cache, store, tmp_path, how):
     record = made(store)
@@ -262,6 +317,50 @@ def test_a_blob_that_is_not_what_it_should_be_is_told_and_then_put_right(cache, 
     third = again(cache)
     third.fetch(third.find(record.key).trees[0], tmp_path / "third")
     assert texts(tmp_path / "third") == FILES
+
+
+def test_after_some_damaged_results_no_more_are_taken_but_results_are_put_there(folder, store, tmp_path):
+    records = [made(store, files={"a": f"bytes {number}"}, ingredients={"n": number}) for number in range(ENOUGH + 1)]
+    for record in records:
+        folder.publish(record, store)
+    *damaged, sound = records
+    for record in damaged:
+        sha256 = record.trees[0].files["a"].sha256
+        folder.place().remove(f"blobs/{sha256[:2]}/{sha256}")
+    reader = again(folder)
+    for number, record in enumerate(damaged):
+        assert reader.find(sound.key) is not None
+        with pytest.raises(SharedCorrupt, match="does not have its bytes"):
+            reader.fetch(reader.find(record.key).trees[0], tmp_path / f"{number}")
+    assert reader.find(sound.key) is None
+    assert not reader.holds(folder.find(sound.key).trees[0])
+    assert reader.trouble == (
+        f"the shared cache {folder.url} has damaged results: no more are taken from it in this run; "
+        "`olive shared-cache verify` names them"
+    )
+    assert [reader.publish(record, store).blobs for record in records] == [1] * ENOUGH + [0]
+
+
+@pytest.mark.parametrize("how", ["shorter", "gone"])
+def test_a_result_there_without_its_bytes_is_put_right_by_whoever_has_it(cache, store, how):
+    record = made(store)
+    cache.publish(record, store)
+    sha256 = record.trees[0].files["a.txt"].sha256
+    name = f"blobs/{sha256[:2]}/{sha256}"
+    if how == "gone":
+        cache.place().remove(name)
+    else:
+        cache.place().write(name, b"some")
+    assert again(cache).offer(record, store) == Sent()  # that looks at the record alone
+    assert again(cache).publish(record, store) == Sent(records=1, blobs=1, size=10)
+    assert again(cache).publish(record, store) == Sent()
+
+
+def test_a_result_of_an_earlier_run_is_put_there_if_its_key_has_no_record(cache, store):
+    record = made(store)
+    assert cache.offer(record, store) == Sent(records=1, blobs=3, size=BYTES)
+    assert again(cache).offer(record, store) == Sent()
+    assert again(cache).find(record.key) is not None
 
 
 def test_a_damaged_local_blob_is_not_put_there(folder, store):
@@ -370,6 +469,11 @@ def test_no_secret_is_told(tmp_path, monkeypatch):
 # --- where it is ------------------------------------------------------------------------------------------------------
 
 
+def test_a_url_is_shown_without_password_and_query():
+    assert without_password("https://me:word@host:8080/a/b?sig=x#y") == "https://me@host:8080/a/b"
+    assert without_password("abfs://container@account.example/p") == "abfs://container@account.example/p"
+
+
 def test_a_folder_may_be_named_in_three_ways(tmp_path):
     urls = {SharedCache(SharedCacheConfig(url=url), tmp_path).url for url in ("shared", str(tmp_path / "shared"))}
     urls |= {SharedCache(SharedCacheConfig(url=(tmp_path / "shared").as_uri()), tmp_path).url}
@@ -389,6 +493,7 @@ def test_a_folder_may_be_named_in_three_ways(tmp_path):
         ({"url": "s3://b", "storage_options": {"key": "AKIA"}}, "`key` is a secret"),
         ({"url": "s3://b", "storage_options": {"client_kwargs": {"aws_secret_access_key": "x"}}}, "is a secret"),
         ({"url": "abfs://b", "storage_options": {"account_key": "${env:A}x"}}, "`account_key` is a secret"),
+        ({"url": "abfs://b", "storage_options": {"account_key": "${env:A:-x}"}}, r"write \$\{env:A\} alone"),
     ],
 )
 def test_options_that_are_wrong(config, message):
@@ -437,6 +542,39 @@ def test_housekeeping_counts_verifies_and_removes(cache, store):
     assert again(cache).find(two.key) is None
     assert upkeep.remove(cache, upkeep.chosen(cache), time.time()) == upkeep.Holdings(1, 3, BYTES)
     assert upkeep.holdings(cache) == upkeep.Holdings(0, 0, 0)
+
+
+def test_a_result_that_is_put_there_during_a_removal_keeps_its_bytes(folder, store, monkeypatch):
+    going, coming = made(store), made(store, ingredients={"b": 2})  # of the same bytes
+    folder.publish(going, store)
+    other, place = again(folder), folder.place()
+    remove = place.remove
+
+    def meanwhile(name):
+        if name.startswith("records/"):
+            assert other.publish(coming, store) == Sent(records=1)
+        remove(name)
+
+    monkeypatch.setattr(place, "remove", meanwhile)
+    assert upkeep.remove(folder, upkeep.chosen(folder), time.time()) == upkeep.Holdings(1, 0, 0)
+    monkeypatch.undo()
+    assert upkeep.verify(folder) == upkeep.Findings(upkeep.Holdings(1, 3, BYTES), (), ())
+
+
+def test_bytes_that_are_removed_while_a_result_is_put_there_are_put_there_again(folder, store, monkeypatch):
+    going, coming = made(store), made(store, ingredients={"b": 2})
+    folder.publish(going, store)
+    other, place = again(folder), folder.place()
+    write = place.write
+
+    def meanwhile(name, content):
+        monkeypatch.undo()
+        upkeep.remove(other, upkeep.chosen(other), time.time())
+        write(name, content)
+
+    monkeypatch.setattr(place, "write", meanwhile)
+    assert folder.publish(coming, store) == Sent(records=1, blobs=3, size=BYTES)
+    assert upkeep.verify(folder) == upkeep.Findings(upkeep.Holdings(1, 3, BYTES), (), ())
 
 
 def test_verify_names_what_is_damaged_and_whom_it_concerns(cache, store):

@@ -1,25 +1,32 @@
 """Environments that the engine makes: made once, whole or not at all, remembered, removed."""
 
+import base64
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 import venv
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from olive_engine import __version__
-from olive_engine.digests import file_digest
+from olive_engine.digests import digest, file_digest
 from olive_engine.environments import Environments, interpreter_of
 from olive_engine.errors import SystemUnavailable
 from olive_systems.python_environment import environments as making
 from olive_systems.python_environment.environments import Recipe, known_key, own_base, provide
 from olive_systems.python_environment.index_settings import pip_settings, tool_variables
-from olive_systems.python_environment.installers import Pip, Uv, _pins
+from olive_systems.python_environment.installers import Pip, Uv, _pins, _run
 from olive_systems.python_environment.interpreters import described, installed
+from olive_systems.python_environment.logins import with_logins
 from olive_systems.python_environment.requirement_lines import Asked, asked_for, fault_of
 
 SAME = (f"pydantic=={version('pydantic')}",)
@@ -231,6 +238,47 @@ def test_one_that_is_used_is_not_removed(fake, kept):
     assert known_key(recipe_of("rich"), kept) == ""  # the next is made of the newest that fits
 
 
+@pytest.mark.parametrize("is_done", [True, False], ids=["made", "being made"])
+def test_what_somebody_makes_meanwhile_is_not_removed(kept, fake, monkeypatch, is_done):
+    """Between the look at what is left and its removal, another process makes the environment, and uses it."""
+    key = recipe_of("rich").key(("click==8.1", "rich==13.0"))
+    kept.folder(key).mkdir(parents=True)
+    look = Environments.unfinished
+    making_it = Environments().working_on(kept.folder(key), lambda: None)
+    holds = []
+
+    def late(self: Environments) -> tuple[Path, ...]:
+        found = look(self)
+        if is_done:
+            holds.append(provide(recipe_of("rich"), Environments(), nothing)[1])
+        else:
+            making_it.__enter__()
+            (kept.folder(key) / "half").touch()
+        return found
+
+    monkeypatch.setattr(Environments, "unfinished", late)
+    kept.remove_unfinished()
+    assert (kept.find(key) is not None) == is_done
+    assert (kept.folder(key) / "half").exists()
+    if is_done:
+        holds[0].release()
+    else:
+        making_it.__exit__(None, None, None)
+        monkeypatch.undo()
+        kept.remove_unfinished()
+        assert not kept.folder(key).exists()
+
+
+def test_one_that_is_used_is_no_rest_though_its_python_has_gone(fake, kept):
+    key, hold = provide(recipe_of("rich"), kept, nothing)
+    interpreter_of(kept.folder(key)).unlink()
+    kept.remove_unfinished()
+    assert kept.folder(key).exists()
+    hold.release()
+    kept.remove_unfinished()
+    assert not kept.folder(key).exists()
+
+
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("OLIVE_ENGINE_HOME", str(tmp_path / "file"))
@@ -307,6 +355,7 @@ def test_files_are_laid_flat(tmp_path, monkeypatch):
         requirements=("rich", "numpy>=2", "torch    ==2.8", "peft @ https://example.org/a.whl"),
         constraints=("scipy<2", "peft @ https://example.org/a.whl"),
         options=("--extra-index-url https://example.org/simple", "--pre", "--pre", f"--find-links {tmp_path}/wheels"),
+        sources=("--extra-index-url https://example.org/simple", "--pre", "--pre", f"--find-links {digest([])}"),
     )
 
 
@@ -357,9 +406,141 @@ def test_urls_are_sound_and_stay(line):
     assert asked_for([line], None).requirements == (line,)
 
 
-def test_passwords_of_urls_are_not_remembered():
+def test_logins_of_urls_are_not_remembered():
     lines = ["b==1", "olive-engine @ file:///x.whl", "a @ https://me:secret@example.org/a.whl", "olive-engine-more==1"]
     assert _pins(lines) == ("a @ https://example.org/a.whl", "b==1", "olive-engine-more==1")
+    token = "c @ git+https://ghp_abcdefghijklmnop@example.org/c@1a2b"
+    assert _pins([token]) == ("c @ git+https://example.org/c@1a2b",)
+    assert _pins(["d @ git+ssh://git@example.org/d@1a2b"]) == ("d @ git+ssh://git@example.org/d@1a2b",)
+
+
+def test_logins_are_there_again_for_an_installation():
+    asked = (
+        "a @ git+https://tok_a@example.org/a@main",
+        "git+https://me:tok_b@example.org/b",
+        "c @ https://${TOKEN}@example.org/c-1-py3-none-any.whl ; python_version>'3'",
+        "d @ https://example.org/d.whl",
+    )
+    kept = (
+        "a @ git+https://example.org/a@1a2b",
+        "b @ git+https://example.org/b@3c4d#subdirectory=x",
+        "c @ https://example.org/c-1-py3-none-any.whl#sha256=00",
+        "d @ https://example.org/d.whl#sha256=11",
+        "e==1",
+    )
+    assert with_logins(kept, asked) == (
+        "a @ git+https://tok_a@example.org/a@1a2b",
+        "b @ git+https://me:tok_b@example.org/b@3c4d#subdirectory=x",
+        "c @ https://${TOKEN}@example.org/c-1-py3-none-any.whl#sha256=00",
+        *kept[3:],
+    )
+    assert with_logins(_pins(kept), asked) == tuple(sorted(with_logins(kept, asked)))
+
+
+def test_a_token_in_a_url_installs_and_is_kept_nowhere(fake, kept, monkeypatch):
+    token = "ghp_abcdefghijklmnop"
+    pins = ("click @ https://example.org/click-8.1-py3-none-any.whl",)
+    monkeypatch.setattr(fake, "resolve", lambda requirements, constraints: pins)
+    recipe = recipe_of(f"click @ https://{token}@example.org/click-8.1-py3-none-any.whl")
+    for code in ("a", "b"):  # the second time, what the requirements came to is remembered
+        monkeypatch.setattr(making, "wheel_digest", lambda code=code: code * 64)
+        provide(Recipe(recipe.asked, recipe.base), kept, nothing)[1].release()
+    lines = [line for text in fake.installed for line in text.splitlines() if line.startswith("click")]
+    assert lines == [f"click @ https://{token}@example.org/click-8.1-py3-none-any.whl"] * 2
+    files = [path for path in kept.root.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert [path for path in files if token.encode() in path.read_bytes()] == []
+    assert {made.requirements for made in kept.all()} == {
+        ("click @ https://****@example.org/click-8.1-py3-none-any.whl",)
+    }
+
+
+@pytest.mark.slow
+def test_pip_and_uv_send_the_token_of_a_url(served, home, fresh_home, uv):
+    """A server that asks who is there: what is remembered has no token, and what is installed came with it."""
+    python = own_base().python
+    for tool in (Pip(python, Environments(home)), Uv(uv, python)):
+        files = fresh_home / tool.name
+        files.mkdir(parents=True)
+        (files / "asked.txt").write_text(f"foo @ {served}\n")
+        (files / "none.txt").write_text("")
+        pins = tool.resolve(files / "asked.txt", files / "none.txt")
+        assert [pin.partition("#")[0] for pin in pins] == [f"foo @ {served.replace(TOKEN + '@', '')}"]
+        (files / "packages.txt").write_text("\n".join(with_logins(pins, (f"foo @ {served}",))))
+        tool.create(files / "made")
+        tool.install(files / "made", files / "packages.txt")
+        _run("python", "import it", [interpreter_of(files / "made"), "-c", "import foo; assert foo.V == 'a'"])
+
+
+TOKEN = "tok_5d1c9ab07e2f"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The URL of a wheel, with the token that its server asks for."""
+    wheel = wheel_of(tmp_path / "served", "V = 'a'")
+    expected = "Basic " + base64.b64encode(f"{TOKEN}:".encode()).decode()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") == expected:
+                return super().do_GET()
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic realm=x")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=wheel.parent)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://{TOKEN}@127.0.0.1:{server.server_port}/{wheel.name}"
+        server.shutdown()
+        thread.join()
+
+
+# --- where packages come from -------------------------------------------------------------------------------------
+
+
+def wheel_of(folder: Path, code: str) -> Path:
+    folder.mkdir()
+    path = folder / "foo-1.0-py3-none-any.whl"
+    about = "foo-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("foo.py", code)
+        archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: foo\nVersion: 1.0\n")
+        archive.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{about}/RECORD", "")
+    return path
+
+
+def test_where_packages_come_from_is_part_of_an_environment(tmp_path):
+    def keys(*lines: str) -> tuple[str, str]:
+        recipe = recipe_of(*lines, "foo==1.0")
+        return recipe.request, recipe.key(["foo==1.0"])
+
+    wheel = wheel_of(tmp_path / "a", "V = 'a'")
+    wheel_of(tmp_path / "b", "V = 'b'")
+    shutil.copytree(tmp_path / "a", tmp_path / "c")
+    a, b, c = (keys(f"--find-links {tmp_path / name}") for name in "abc")
+    assert a[1] != b[1]
+    assert a[1] == c[1]  # the same files
+    assert keys(f"--find-links {(tmp_path / 'a').as_uri()}")[1] == a[1]
+    (tmp_path / "a" / "read.me").write_text("installs nothing")
+    assert keys(f"--find-links {tmp_path / 'a'}") == a
+    wheel.unlink()
+    shutil.rmtree(tmp_path / "a")
+    wheel_of(tmp_path / "a", "V = 'other'")
+    assert all(now != before for now, before in zip(keys(f"--find-links {tmp_path / 'a'}"), a, strict=True))
+    indexes = [keys(f"-i https://{index}")[1] for index in ("x.org/simple", "y.org/simple", "tok@x.org/simple")]
+    assert len({*indexes, a[1], keys()[1]}) == 4
+    assert indexes[0] == indexes[2]  # another token is the same index
+    assert keys("--find-links nothing-of-that-name")[1] not in (a[1], keys()[1])
 
 
 # --- isolation ----------------------------------------------------------------------------------------------------

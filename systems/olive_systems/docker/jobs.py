@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from olive_engine import __version__
-from olive_engine.contracts import EVENT_LINE, EventLine, Result, Update
+from olive_engine.contracts import EventLine, Result, Update, read_events
 from olive_engine.errors import SystemUnavailable
 from olive_engine.job_run import STOP_FILE
 from olive_engine.secrecy import Secrets
@@ -55,11 +55,11 @@ class ContainerHandle:
         """What the worker wrote since the last look, and whether it has ended."""
         if self._end is None:
             self._look()
-        events = self._new_events()  # after the look, so that nothing said before the end is missed
+        events, log = self._new_events()  # after the look, so that nothing said before the end is missed
         if self._end is None:
-            return Update("running", events)
+            return Update("running", events, log=log)
         end, self._end = self._end, Update(self._end.state, detail=self._end.detail)
-        return Update(end.state, events, end.detail, end.log)
+        return Update(end.state, events, end.detail, (*log, *end.log))
 
     def stop(self) -> None:
         """Ask, wait for the checkpoint, then kill; the container is gone afterwards.
@@ -165,18 +165,19 @@ class ContainerHandle:
 
     # --- events ---------------------------------------------------------------------------------------------------
 
-    def _new_events(self) -> tuple[EventLine, ...]:
-        """The whole lines that are new; the rest of one that is being written comes later."""
+    def _new_events(self) -> tuple[tuple[EventLine, ...], tuple[str, ...]]:
+        """What the whole lines that are new say, and those that say nothing; what is being written comes later."""
         path = self._job / EVENTS
         if not path.exists():
-            return ()
+            return (), ()
         with path.open("rb") as stream:
             stream.seek(self._heard)
-            lines, _, _ = stream.read().rpartition(b"\n")
-        if not lines:
-            return ()
+            lines, found, _ = stream.read().rpartition(b"\n")
+        if not found:
+            return (), ()
         self._heard += len(lines) + 1
-        return tuple(EVENT_LINE.validate_json(line) for line in lines.splitlines())
+        events, others = read_events(lines)
+        return events, tuple(map(self._secrets.masked, others))
 
 
 _SIGNALS = 128

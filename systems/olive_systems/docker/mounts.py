@@ -35,7 +35,8 @@ class Mount:
 def mounts_of(job: Path) -> tuple[Mount, ...]:
     """The mounts of a job: it is seen at its own path; inputs cannot be written, `state/<i>` can.
 
-    Files of the user's are mounted one by one where the job's links expect them, never the folders that they lie in.
+    Files of the user's are mounted one by one where the job's links expect them, without what else is in their folder;
+    but of more than `MOST_FILES` in one folder the folder itself is mounted, with all that lies there.
 
     Raises:
         SystemUnavailable: a link leads nowhere.

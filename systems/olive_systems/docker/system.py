@@ -21,6 +21,8 @@ from olive_systems.variables import resolved
 
 LABEL = "olive-engine.job"
 """Every container has it: what an engine that died for good has left is found by it."""
+LIMITS_LENGTH = 16
+"""Hex digits."""
 USER = "olive"
 """The name of the user in a container, which knows no name for the number: torch asks for one."""
 
@@ -67,6 +69,13 @@ class Docker(System):
             return ""
         options = self._options.model_dump(mode="json", include={"gpus", "memory", "python"})
         return digest([image, daemon.machine, self._resources.device, options, self.variables]) if image else ""
+
+    @property
+    def limits(self) -> str:
+        """Digest of a container's cores, memory and GPUs, where they are limited."""
+        options = self._options.model_dump(mode="json", include={"cpus", "memory", "gpus"}, exclude_none=True)
+        given = {name: value for name, value in options.items() if value != "all"}
+        return digest(given)[:LIMITS_LENGTH] if given else ""
 
     @classmethod
     def to_install(cls, packages: str, config: Options, environment: Environment) -> str:  # noqa: ARG003 - the contract's

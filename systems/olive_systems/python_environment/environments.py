@@ -27,6 +27,7 @@ from olive_engine.requirements import DISTRIBUTION
 from olive_engine.secrecy import Secrets
 from olive_systems.python_environment.installers import Installer, installer_for
 from olive_systems.python_environment.interpreters import Interpreter
+from olive_systems.python_environment.logins import with_logins
 from olive_systems.python_environment.requirement_lines import Asked
 
 
@@ -47,7 +48,8 @@ class Recipe:
 
     def key(self, packages: Sequence[str]) -> str:
         """The digest of all that it is made from, the engine's own code included."""
-        return digest({"packages": list(packages), "python": self._python, "engine": self.engine})
+        sources: list[JsonValue] = list(self.asked.sources)
+        return digest({"packages": list(packages), "sources": sources, "python": self._python, "engine": self.engine})
 
     @cached_property
     def engine(self) -> str:
@@ -133,7 +135,8 @@ def _make(recipe: Recipe, packages: Sequence[str], installer: Installer, folder:
     installer.create(folder)
     with tempfile.TemporaryDirectory(prefix="olive-") as scratch:
         listed = Path(scratch) / "packages.txt"
-        _write(listed, [*recipe.asked.options, *packages, _own(Path(scratch))])
+        asked = (*recipe.asked.requirements, *recipe.asked.constraints)
+        _write(listed, [*recipe.asked.options, *with_logins(packages, asked), _own(Path(scratch))])
         installer.install(folder, listed)
     if wheel_digest() != recipe.engine:
         raise SystemUnavailable("the code of olive-engine was edited while it was packed for an environment; try again")

@@ -19,13 +19,13 @@ from olive_engine.errors import SystemUnavailable
 from olive_engine.requirements import DISTRIBUTION, canonical
 from olive_engine.secrecy import Secrets
 from olive_systems.python_environment.index_settings import tool_variables
+from olive_systems.python_environment.logins import without_login
 
 FIRST_LINES, LAST_LINES = 3, 6
 """Of what a tool said when it gave up: what it could not do, and why."""
 WHOLE = "pip"
 """The kind of note that says that an environment for pip is whole."""
 _NAME = re.compile(r"[ =@\[]")
-_PASSWORD = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*@")
 
 
 class Installer(Protocol):
@@ -186,8 +186,8 @@ def _last_words(text: str) -> list[str]:
 
 
 def _pins(lines: Iterable[str]) -> tuple[str, ...]:
-    """The packages in order, without the engine, and without passwords: these stay where the user put them."""
-    pins = {_PASSWORD.sub("", line) for line in lines}
+    """The packages in order, without the engine, and without logins: these stay where the user put them."""
+    pins = {without_login(line) for line in lines}
     return tuple(sorted(pin for pin in pins if _NAME.split(pin, maxsplit=1)[0] != DISTRIBUTION))
 
 

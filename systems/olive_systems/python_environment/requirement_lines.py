@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import cast
 from urllib.parse import unquote, urlsplit
 
+from pydantic import JsonValue
+
 from olive_engine import __version__
-from olive_engine.digests import file_digest
+from olive_engine.digests import digest, file_digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.requirements import DISTRIBUTION, canonical
+from olive_systems.python_environment.logins import without_login
 
 OPTIONS = (
     *("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--no-index", "--trusted-host"),
@@ -22,6 +27,8 @@ _FILES = {"-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c"}
 _URL = re.compile(r"[a-z][a-z0-9+]*://")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2")
+_FOUND = (*_ARCHIVES, ".tgz", ".tar", ".tar.xz", ".tbz", ".html", ".htm")
+"""What pip and uv look at in a folder of `--find-links`."""
 _WHEEL = re.compile(r"(?P<name>[A-Za-z0-9._]+?)-[^-]+(-[^-]+){3,4}\.whl")
 _SOURCE = re.compile(r"(?P<name>[A-Za-z0-9._-]+)-[^-]+\.(zip|tar\.gz|tar\.bz2)")
 
@@ -38,6 +45,8 @@ class Asked:
     """Where packages come from."""
     extras: tuple[str, ...] = ()
     """Of the engine, which is in every environment and is not among the requirements."""
+    sources: tuple[str, ...] = ()
+    """The options as they count: without logins, a folder of this machine by the files in it that can be installed."""
 
 
 def asked_for(requirements: Sequence[str], file: Path | None) -> Asked:
@@ -55,7 +64,10 @@ def asked_for(requirements: Sequence[str], file: Path | None) -> Asked:
         found[kind].append(line)
     extras = {extra for line in found["-r"] for extra in _own_extras(line) or ()}
     others = (line for line in found["-r"] if _own_extras(line) is None)
-    return Asked(tuple(others), tuple(found["-c"]), tuple(found["option"]), tuple(sorted(extras)))
+    sources = (_source(line) for line in found["option"])
+    return Asked(
+        tuple(others), tuple(found["-c"]), tuple(found["option"]), tuple(sorted(extras)), sources=tuple(sources)
+    )
 
 
 def fault_of(line: str) -> str:
@@ -157,6 +169,35 @@ def _with_place(option: str, value: str) -> str:
     if option in ("-f", "--find-links") and "://" not in value:
         value = str(Path(value).expanduser().absolute())
     return f"{option} {value}".rstrip()
+
+
+def _source(line: str) -> str:
+    """An option as it counts: two folders with the same files are one place, and one with other files is another.
+
+    Raises:
+        SystemUnavailable: a file there cannot be read.
+    """
+    option, value = _split(line)
+    if option not in ("-f", "--find-links") or ("://" in value and not value.startswith("file:")):
+        return without_login(line)
+    place = _local(value) if value.startswith("file:") else Path(value)
+    try:
+        files = [path for path in (sorted(place.iterdir()) if place.is_dir() else [place]) if path.is_file()]
+        there = [[path.name, _known_digest(path, *_state(path))] for path in files if path.name.endswith(_FOUND)]
+    except OSError as error:
+        raise SystemUnavailable(f"{place}, where `{line}` looks, cannot be read: {error.strerror or error}") from None
+    return f"--find-links {digest(cast(JsonValue, there))}"
+
+
+@lru_cache(maxsize=1024)
+def _known_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they tell one state from the next
+    """The digest of a file, which is read once in each state: a folder of packages may be large, and is asked often."""
+    return file_digest(path)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _requirement(line: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 from olive_engine import __version__
 from olive_engine.contracts import Item, Job, Probe, Progress
 from olive_engine.errors import SystemUnavailable
-from olive_engine.probing import probe
+from olive_engine.probing import known_environment, probe
+from olive_engine.room import _is_here
 from olive_engine.store import Store
 from olive_engine.testing.harness import Trial, manifest_of, write_job
 from olive_engine.testing.system_conformance import PATIENCE, wait
@@ -275,6 +276,26 @@ def test_a_folder_that_the_daemon_does_not_see(docker, tmp_path):
     )
 
 
+def test_a_line_that_is_no_event_is_kept_as_log_and_ends_nothing(docker, tmp_path, monkeypatch):
+    """Torn by the death of a worker before this one, or written by something else in the job; a secret in it or not."""
+    monkeypatch.setenv("SERVICE_TOKEN", "canary-b61d02")
+    job = job_of(tmp_path, seconds=0.3)
+    handle = docker(environment_variables={"SERVICE": "${env:SERVICE_TOKEN}"}).submit(job)
+    until((job / "events.jsonl").exists)
+    with (job / "events.jsonl").open("ab") as events:
+        events.write(b'\n{"item": 0, "time": 1.0, "ev\nsaid \xff canary-b61d02\n')
+    log = []
+    while (update := handle.poll()).state == "running":
+        log += update.log
+        time.sleep(0.01)
+    assert update.state == "done"
+    assert [line for line in (*log, *update.log) if "item" in line or "said" in line] == [
+        '{"item": 0, "time": 1.0, "ev',
+        "said \ufffd ****",
+    ]
+    assert handle.collect(fetch=False).items[0].status == "done"
+
+
 # --- environments -------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +305,28 @@ def test_the_environment_is_that_of_the_image(docker, fake):
     others = {docker(**options).environment_id for options in ({"memory": "8g"}, {"environment_variables": {"A": "1"}})}
     fake.image(IMAGE, id_="sha256:33")
     assert len({plain, docker().environment_id, *others}) == 4
+
+
+def test_limits_make_another_machine_for_measurements_of_time(docker, tmp_path):
+    _, asked = probe_job(tmp_path)
+    store = Store(tmp_path / "cache")
+
+    def place(**options):
+        system = docker(**options)
+        if known_environment(system, asked, store) is None:
+            probe(system, asked, store, print)
+        found = known_environment(system, asked, store)
+        assert _is_here(found)  # its results lie on this machine's disk, limits or not
+        return found.machine
+
+    plain = place()
+    limited = [place(cpus=1), place(cpus=2), place(cpus=1, memory="8g"), place(memory="8g")]
+    assert len({plain, *limited}) == 5
+    assert place(cpus=1) == limited[0]
+    assert place(shm_size="1g", workers=1) == plain
+    gpus = [docker(gpus=gpus).limits for gpus in ("all", 1, ["0"], ["0", "1"])]
+    assert gpus[0] == docker(accelerators=[{"device": "gpu"}]).limits == ""
+    assert len(set(gpus)) == 4
 
 
 def test_a_probe_tells_what_the_image_has(docker, tmp_path):
