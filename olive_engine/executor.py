@@ -496,7 +496,7 @@ class _Execution:
         self._records[name] = self._staging.relocated(step.node, record) if reused else record
         self._reporter.on_event(
             events.StepFinished(
-                name, reused, record.provenance.seconds, record.metrics, record.size, record.provenance.source
+                name, reused, record.provenance.seconds, record.metrics, record.size, step.source if reused else ""
             )
         )
         for follower in self._followers[name]:

@@ -18,8 +18,7 @@ from olive_engine.errors import SystemUnavailable
 from olive_engine.job_run import read_job
 from olive_engine.store import Store
 from olive_engine.store.files import remove_tree
-
-MARK = "submitted"
+from olive_engine.store.store import SUBMITTED as MARK
 
 
 class Mark(BaseModel):

@@ -115,7 +115,7 @@ def _contents() -> _Contents:
     code: dict[str, Path] = {}
     for package in _packages(installed):
         folder = _folder(package)
-        code |= {f"{package}/{name}": folder / name for name in files_under(folder) if not name.endswith(".pyc")}
+        code |= {f"{package}/{name}": folder / name for name in files_under(folder) if _is_code(name)}
     if is_checkout():
         for name, place in BESIDE.items():
             source = _root() / name
@@ -123,6 +123,11 @@ def _contents() -> _Contents:
             code |= {f"{place}{rest}": path for rest, path in inner.items()}
     name = DISTRIBUTION.replace("-", "_")
     return _Contents(f"{name}-{installed.version}.dist-info", code, dict(_metadata(installed)))
+
+
+def _is_code(name: str) -> bool:
+    """Whether a file of a package is part of it, and nothing that a tool has left there."""
+    return not name.endswith(".pyc") and not any(part.startswith(".") for part in name.split("/"))
 
 
 def _packages(installed: Distribution) -> list[str]:

@@ -68,8 +68,8 @@ def run_plain(
             raise SystemUnavailable(f"the report could not be written: {error}") from error
     for what in () if outcome.failures else stop_superseded(store, systems, purpose_of(workflow)):
         listener.on_event(events.Warned(what))
-    if trouble := store.finish_sharing():
-        listener.on_event(events.Warned(trouble))
+    store.finish_sharing()
+    _tell_sharing(store, listener)
     listener.on_event(
         events.RunFinished(
             executed=done + len(outcome.executed),
@@ -124,7 +124,10 @@ def plan_checked(
         SystemUnavailable: a system cannot be asked, or made ready.
     """
     probe_unknown(graph.build(workflow), systems, store, _tell(listener))
+    if store.shared:
+        store.shared.look()
     current = made_plan(workflow, store, systems, online=True)
+    _tell_sharing(store, listener)  # now, and not after hours of steps that need not have run
     problems = check_hosts(workflow, current)
     if errors := tuple(problem for problem in problems if problem.severity == "error"):
         raise InvalidWorkflow(errors)
@@ -141,6 +144,11 @@ def prepare(current: Plan, systems: Mapping[str, System], listener: Reporter) ->
     for name in dict.fromkeys(current.steps[step].node.system for step in current.to_run):
         tell_notes(systems[name], partial(_tell(listener), name))
         systems[name].prepare(partial(_tell(listener), name))
+
+
+def _tell_sharing(store: Store, listener: Reporter) -> None:
+    for what in store.sharing_news():
+        listener.on_event(events.Warned(what))
 
 
 def _tell(listener: Reporter) -> Callable[[str, str], None]:

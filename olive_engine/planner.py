@@ -78,7 +78,10 @@ class PastResults(Protocol):
         """The record that the step of that name used last."""
 
     def missing(self, record: Record) -> str:
-        """Which file of the record's output is no longer there; empty: none."""
+        """Why the record cannot be used: which file of its output is no longer there; empty: none."""
+
+    def source(self, record: Record) -> str:
+        """The URL of the shared cache that the record, or its output, is taken from now; empty: all is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ class Step:
     """Why it must run; empty: its result is reused."""
     record: Record | None = None
     """The result that is reused."""
+    source: str = ""
+    """The URL of the shared cache that the result is taken from; empty: it is in the cache of this machine."""
 
     @property
     def action(self) -> Literal["run", "reuse"]:
@@ -163,9 +168,9 @@ def _step(node: Node, facts: Facts, past: PastResults, before: Mapping[str, Step
     record = past.find(key, node)
     if record is None:
         return Step(node, key, ingredients, tuple(_changes(node, ingredients, past.last(node))))
-    if name := past.missing(record):
-        return Step(node, key, ingredients, (_gone(name),))
-    return Step(node, key, ingredients, (), record)
+    if why := past.missing(record):
+        return Step(node, key, ingredients, (why,))
+    return Step(node, key, ingredients, (), record, past.source(record))
 
 
 def _unknown(node: Node, facts: Facts, before: Mapping[str, Step]) -> str:
@@ -265,13 +270,6 @@ def _changed_inputs(node: Node, was: JsonValue, now: JsonValue) -> Iterator[str]
     for name, before, after in zip(node.inputs, was, now, strict=True):
         if before != after:
             yield f"{name} changed"
-
-
-def _gone(name: str) -> str:
-    """Why a result cannot be used of which a file, or a place where files are, is missing."""
-    if not name.startswith("shared:"):
-        return f"{name} of its result is no longer in the cache"
-    return f"its files are in the shared cache {name.removeprefix('shared:')}, which this workflow does not name"
 
 
 def _sentence(path: tuple[str, ...], was: JsonValue, now: JsonValue) -> str:

@@ -14,7 +14,7 @@ from olive_engine.config.findings import known, nearest
 from olive_engine.config.workflow import SystemEntry, Workflow
 from olive_engine.contracts import System
 from olive_engine.errors import InvalidWorkflow, Problem
-from olive_engine.planner import Plan
+from olive_engine.planner import Plan, Step
 from olive_engine.preflight import check as check_hosts
 from olive_engine.reading import reread
 from olive_engine.registry import find_system
@@ -60,6 +60,7 @@ def planned_steps(made: Plan) -> tuple[PlannedStep, ...]:
             reasons=step.reasons,
             inputs=step.node.inputs,
             system=step.node.system,
+            source=step.source,
         )
         for name, step in made.steps.items()
     )
@@ -75,12 +76,21 @@ def why(workflow: Workflow, step: str) -> tuple[str, ...]:
     Raises:
         InvalidWorkflow: there is no such step, or the workflow is wrong.
     """
+    return step_of(workflow, step).reasons
+
+
+def step_of(workflow: Workflow, step: str) -> Step:
+    """A step of the plan, by its name.
+
+    Raises:
+        InvalidWorkflow: there is no such step, or the workflow is wrong.
+    """
     steps = plan(workflow).steps
     if step not in steps:
         near = nearest(step, steps)
         hint = f"did you mean `{near}`?" if near else known(steps, listed="the steps are")
         raise InvalidWorkflow((Problem((), f"there is no step `{step}`", hint),))
-    return steps[step].reasons
+    return steps[step]
 
 
 def preflight(workflow: Workflow, made: Plan) -> tuple[Problem, ...]:
@@ -88,7 +98,16 @@ def preflight(workflow: Workflow, made: Plan) -> tuple[Problem, ...]:
 
     An error among it would stop `run`; a warning would not.
     """
-    return check_hosts(workflow, made)
+    return (*check_hosts(workflow, made), *_sharing_doubts(workflow))
+
+
+def _sharing_doubts(workflow: Workflow) -> Iterator[Problem]:
+    """Why the shared cache would be left out, as far as that can be told without a network."""
+    if workflow.shared_cache is not None:
+        shared = SharedCache(workflow.shared_cache, workflow.base_dir)
+        if doubt := shared.doubt():
+            what = f"the shared cache {shared.url} would be left out: {doubt}"
+            yield Problem(("shared_cache",), what, severity="warning")
 
 
 def notes(workflow: Workflow, made: Plan) -> dict[str, tuple[str, ...]]:

@@ -15,7 +15,7 @@ from olive_engine.planner import Plan, Step
 from olive_engine.registry import find_metric, find_pass
 from olive_engine.store import Record, Store
 from olive_engine.store.files import remove_tree
-from olive_engine.store.shared import SharedCache
+from olive_engine.store.shared import SCHEME, SharedCache
 from olive_engine.store.sources import is_local
 
 
@@ -228,12 +228,30 @@ class CachedResults:
         return self._store.records.last(node.kind, node.type, node.name)
 
     def missing(self, record: Record) -> str:
-        """Which file of the record's output is no longer there; empty: none."""
+        """Why the record cannot be used: which file of its output is no longer there; empty: none."""
         for tree in record.trees:
             gone = self._store.missing(Tree(files=tree.files))
             if gone and _keeper(tree, self._store, self._systems) is None:
-                return tree.location or gone
+                return self._gone(tree, gone)
         return ""
+
+    def _gone(self, tree: Tree, name: str) -> str:
+        """The sentence about a file that nobody can bring."""
+        if not tree.location.startswith(SCHEME):
+            return f"{tree.location or name} of its result is no longer in the cache"
+        url, shared = tree.location.removeprefix(SCHEME), self._store.shared
+        if shared is None or shared.location != tree.location:
+            return f"its files are in the shared cache {url}, which this workflow does not name"
+        return f"its files were in the shared cache {url}, which {'is left out' if shared.trouble else 'has lost them'}"
+
+    def source(self, record: Record) -> str:
+        """The URL of the shared cache that the record, or its output, is taken from now; empty: all is here."""
+        shared = self._store.shared
+        if shared is None:
+            return ""
+        far = (tree for tree in record.trees if tree.location == shared.location)
+        taken = shared.gave(record.key) or any(self._store.missing(Tree(files=tree.files)) for tree in far)
+        return shared.url if taken else ""
 
 
 def bring(tree: Tree, store: Store, systems: Mapping[str, System]) -> Tree:

@@ -80,8 +80,15 @@ class LazyGroup(click.Group):
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()  # here, where a closed pipe is still dealt with
-        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
-            raise  # click's own affair: usage errors, --help, `| head`
+        except click.ClickException as error:  # click tells it on stderr
+            if session.json or "--json" in session.arguments:
+                from olive_engine.cli.output import write_json
+
+                told = {"event": "error", "type": type(error).__name__, "message": error.format_message()}
+                write_json(told, line=True)
+            raise
+        except (click.exceptions.Exit, BrokenPipeError):
+            raise  # click's own affair: --help, `| head`
         except (KeyboardInterrupt, click.Abort):  # the latter is what click makes of Ctrl-C and Ctrl-D at a question
             stopped = Interrupted("stopped")
             if session.arguments[:1] == ("run",) or session.json:

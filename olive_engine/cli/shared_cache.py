@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _UNITS = {"h": 3_600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _SHOWN = 20
 """How many damaged files are listed."""
+_ENOUGH = 16
+"""Characters of a key that are enough to name it."""
 
 workflow_argument = click.argument("workflow", required=False)
 url_option = click.option("--url", metavar="URL", help="The shared cache, where no workflow names it.")
@@ -73,6 +76,7 @@ def push(workflow: str, url: str | None) -> None:
     done = {name: step for name, step in plan.steps.items() if step.record is not None}
     private = [name for name, step in done.items() if step.node.private]
     records = [step.record for name, step in done.items() if step.record is not None and name not in private]
+    new = cache.is_new
     sent = push(cache, records, Store(read.base_dir / read.cache_dir))
     missing = len(plan.steps) - len(done)
     if session().json:
@@ -81,6 +85,8 @@ def push(workflow: str, url: str | None) -> None:
         return
     files = f"{phrases.count(sent.blobs, 'file')} of {phrases.size(sent.size)}"
     click.echo(f"{cache.url}: {phrases.count(sent.records, 'result')} put there, with {files}")
+    if new and sent.records:
+        click.echo("  the folder was not there, and was made")
     if here := len(records) - sent.records:
         click.echo(f"  {phrases.count(here, 'result')} left alone: there already, or not in this cache any more")
     for name in private:
@@ -111,8 +117,9 @@ def verify(workflow: str | None, url: str | None) -> None:
         click.echo(f"{cache.url}: {len(found.damaged):,} damaged")
         _list(found.damaged)
         if found.affected:
-            click.echo(f"these {phrases.count(len(found.affected), 'result')} cannot be used; remove them by key:")
+            click.echo(f"{phrases.count(len(found.affected), 'result')} cannot be used:")
             _list(found.affected)
+            click.echo(f"`{_removing(workflow, url, found.affected)}` removes what is of no use")
     else:
         results, files = phrases.count(told.records, "result"), phrases.count(told.blobs, "file")
         click.echo(f"{cache.url}: {results} and {files} are intact")
@@ -153,13 +160,36 @@ def remove(names: tuple[str, ...], url: str | None, age: float | None, *, everyt
     if not yes and (going or everything):
         if session().json or not sys.stdin.isatty():
             raise click.UsageError(f"this would remove {what} from {cache.url}; say --yes")
-        if not confirm(f"Remove {what} from {cache.url}?", default=False):
-            raise click.Abort
+        if not _agreed(f"Remove {what} from {cache.url}?"):
+            click.echo("nothing was removed", err=True)
+            click.get_current_context().exit(1)
     gone = remove(cache, going, now)
     if session().json:
         write_json({"url": cache.url, "records": gone.records, "files": gone.blobs, "freed_bytes": gone.size})
     else:
         click.echo(f"{cache.url}: {_amount(gone)} removed")
+
+
+def _agreed(question: str) -> bool:
+    """Whether the user says yes.
+
+    Raises:
+        click.UsageError: nobody answers.
+        click.Abort: Ctrl-C.
+    """
+    try:
+        return confirm(question, default=False)
+    except click.Abort as stopped:
+        if isinstance(stopped.__context__, EOFError):
+            click.echo(err=True)
+            raise click.UsageError("nobody answered; say --yes") from None
+        raise
+
+
+def _removing(workflow: str | None, url: str | None, keys: tuple[str, ...]) -> str:
+    """What to type to remove results, as many as are listed."""
+    named = [workflow] if workflow is not None else ["--url", str(url)]
+    return shlex.join(["olive", "shared-cache", "remove", *named, *(key[:_ENOUGH] for key in keys[:_SHOWN])])
 
 
 def _amount(held: Holdings) -> str:

@@ -33,9 +33,14 @@ def command(choice: Choice, step: str | None) -> None:
 
     if searches(workflow):
         warn("note: this is about one trial of the search, with the searched options as the passes have them")
-    reasons = planning.why(workflow, step)
+    planned = planning.step_of(workflow, step)
+    reasons = planned.reasons
     if session().json:
-        write_json({"step": step, "action": "run" if reasons else "reuse", "reasons": list(reasons)})
+        write_json(
+            {"step": step, "action": "run" if reasons else "reuse", "reasons": list(reasons), "source": planned.source}
+        )
+    elif planned.source:
+        click.echo(f"{step} would be reused: its result is in the shared cache {planned.source}")
     elif not reasons:
         click.echo(f"{step} would be reused: nothing that it depends on has changed")
     else:

@@ -77,7 +77,7 @@ class StepFinished:
     metrics: Mapping[str, float] = field(default_factory=dict)
     size: int = 0
     source: str = ""
-    """The URL of the shared cache that a reused result came from; empty: it was computed for this cache."""
+    """The URL of the shared cache that this run took a reused result from; empty: it was in the cache here."""
 
 
 @dataclass(frozen=True, slots=True)

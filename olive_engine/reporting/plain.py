@@ -184,9 +184,10 @@ class PlainLines(Reporter):
         return [f"{event.step}: {', '.join([running.position, *running.phrases(now)])}"]
 
     def _finished(self, event: StepFinished) -> str:
-        how = _reused(event) if event.reused else f"done in {phrases.duration(event.seconds)}"
+        how = "reused" if event.reused else f"done in {phrases.duration(event.seconds)}"
         size = [phrases.size(event.size)] if event.size else []
-        return f"{event.step}: {', '.join([how, *phrases.values(event.metrics), *size])}"
+        source = [f"from {event.source}"] if event.source else []
+        return f"{event.step}: {', '.join([how, *phrases.values(event.metrics), *size, *source])}"
 
     def _failure(self, event: StepFailed) -> list[str]:
         self._running.pop(event.step, None)
@@ -211,7 +212,3 @@ class _Pace:
             return False
         self._last = now
         return True
-
-
-def _reused(event: StepFinished) -> str:
-    return f"reused from {event.source}" if event.source else "reused"

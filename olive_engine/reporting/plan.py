@@ -65,11 +65,12 @@ def _row(step: PlannedStep, *, somewhere: bool) -> tuple[Cell, ...]:
         Cell(what, dim),
         *([Cell(step.system, dim)] if somewhere else []),
         Cell(step.action, dim or "cyan"),
-        Cell(_why(step.reasons), dim),
+        Cell(_why(step), dim),
     )
 
 
-def _why(reasons: Sequence[str]) -> str:
+def _why(step: PlannedStep) -> str:
+    reasons = step.reasons
     if not reasons:
-        return ""
+        return f"in the shared cache {step.source}" if step.source else ""
     return reasons[0] + (f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else "")

@@ -17,3 +17,5 @@ class PlannedStep:
     reasons: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     system: str = ""
+    source: str = ""
+    """The URL of the shared cache that a reused result is in; empty: it is in the cache of this machine."""

@@ -193,7 +193,7 @@ class Terminal(Reporter):
     def _finished(self, event: StepFinished) -> RenderableType:
         took = ("reused" if event.reused else phrases.duration(event.seconds)).rjust(9)
         source = [f"from {event.source}"] if event.source else []
-        facts = source + phrases.values(event.metrics) + ([phrases.size(event.size)] if event.size else [])
+        facts = phrases.values(event.metrics) + ([phrases.size(event.size)] if event.size else []) + source
         room = self._console.width - self._view.name_width - len(took) - 8
         text = Text(f"{took}  {phrases.fitting(facts, room)}", style="dim" if event.reused else "")
         return self._line(_MARK["reused" if event.reused else "done"], event.step, text, "dim" if event.reused else "")

@@ -31,6 +31,8 @@ from olive_engine.secrecy import MASK
 from olive_engine.store.files import clone, replacing
 from olive_engine.store.places import FolderPlace, Place, TooLong
 from olive_engine.store.records import Record
+from olive_engine.store.shared_folder import SharedFolder
+from olive_engine.store.shared_libraries import library_fault, missing_library
 from olive_engine.store.shared_records import (
     blob_name,
     for_others,
@@ -75,6 +77,10 @@ class Sent:
 class SharedCorrupt(StoreCorrupt):
     """Bytes of a shared cache are damaged or missing. What needs them is not taken from there again in this run."""
 
+    def __init__(self, digest: str, detail: str) -> None:
+        super().__init__(digest, detail)
+        self.args = (f"a result cannot be taken from the shared cache: {detail}",)
+
 
 class SharedCache:
     """A shared cache in one run, which no failure of it ends: the first is kept in `trouble`, for a warning."""
@@ -90,10 +96,14 @@ class SharedCache:
         scheme = urlsplit(config.url).scheme if "://" in config.url else ""
         folder = unquote(urlsplit(config.url).path) if scheme else config.url
         self._folder = (base_dir / Path(folder).expanduser()).absolute() if scheme in _FOLDERS else None
+        self._home = SharedFolder(self._folder, LAYOUT, writes=config.write) if self._folder is not None else None
         self.url = self._folder.as_uri() if self._folder is not None else without_password(config.url).rstrip("/")
         """Where it is, without anything that is secret."""
         self.trouble = ""
         """What went wrong first, in one sentence: it is not asked any more, or nothing is put there any more."""
+        self._unsaid: list[str] = []
+        self._told_new = False
+        self._found: set[str] = set()
         self._closed = False
         self._unwritable = not config.write
         self._fetches_failed = 0
@@ -108,6 +118,11 @@ class SharedCache:
         return self._folder is not None
 
     @property
+    def is_new(self) -> bool:
+        """Whether it is a folder that is not there, and would be made."""
+        return self._home is not None and self._home.is_new
+
+    @property
     def writes(self) -> bool:
         """Whether results are put there."""
         return self._config.write
@@ -117,7 +132,34 @@ class SharedCache:
         """The location of the trees whose bytes are here."""
         return f"{SCHEME}{self.url}"
 
+    def doubt(self) -> str:
+        """Why it cannot be used, as far as that can be told without a network; empty: nothing speaks against it."""
+        try:
+            if self._home is not None:
+                return self._home.fault()
+            opened_options(self._config)
+            return library_fault(self._config.url)
+        except (OSError, SystemUnavailable) as error:
+            return self.told(error)
+
+    def unsaid(self) -> tuple[str, ...]:
+        """What the user should be told of it and was not told yet; told with this."""
+        count = len(self._unsaid)
+        said = tuple(self._unsaid[:count])
+        del self._unsaid[:count]
+        return said
+
     # --- what a run does ------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Leave it out from now on if it is a folder that is not there; a URL is not asked."""
+        if self._home is not None and not self._closed:
+            try:
+                self.check_there()
+            except (OSError, SystemUnavailable) as error:
+                self._give_up(error)
+            else:
+                self._tell_new()
 
     def find(self, key: str) -> Record | None:
         """The record of that key, with all that its step made located here; none if there is no sound one.
@@ -125,6 +167,9 @@ class SharedCache:
         Whether the bytes are there as well is seen when they are fetched.
         """
         if not self._readable:
+            return None
+        self.look()
+        if self._closed:
             return None
         try:
             content = self.place().read(record_name(key), RECORD_LIMIT)
@@ -139,12 +184,30 @@ class SharedCache:
         record = read_record(content, key)
         if record is None or any(entry.sha256 in self._damaged for entry in made_entries(record)):
             return None
+        self._found.add(key)
         return self._located(record)
+
+    def gave(self, key: str) -> bool:
+        """Whether the record of that key was found here in this run."""
+        return key in self._found
 
     def holds(self, tree: Tree) -> bool:
         """Whether the bytes of a tree are here, and can be fetched."""
-        known_damaged = any(entry.sha256 in self._damaged for entry in tree.files.values())
-        return tree.location == self.location and self._readable and not known_damaged
+        if tree.location != self.location or not self._readable or self._was_emptied():
+            return False
+        return not any(entry.sha256 in self._damaged for entry in tree.files.values())
+
+    def _was_emptied(self) -> bool:
+        """Whether the folder that results were taken from has gone: nothing is put in its place, either."""
+        if self._home is None:
+            return False
+        try:
+            fault = self._home.emptied()
+        except OSError as error:
+            fault = self.told(error)
+        if fault:
+            self._give_up(SystemUnavailable(f"{fault}; those that are needed are computed again"))
+        return bool(fault)
 
     def fetch(self, tree: Tree, into: Path) -> None:
         """Write a tree's files under a folder; every byte is compared with the digests.
@@ -213,6 +276,7 @@ class SharedCache:
         trees = {tree.digest: Tree(files=tree.files) for tree in record.trees}.values()
         if not is_sound(record) or any(store.missing(tree) for tree in trees):
             return Sent()
+        self.make_folder()
         if self._has(record.key):
             return Sent()
         entries = {entry.sha256: entry for tree in trees for entry in tree.files.values()}.values()
@@ -223,6 +287,24 @@ class SharedCache:
         # What was there already somebody may have cleaned up meanwhile: no record needed it.
         sent += self._upload_missing([entry for entry in entries if entry not in sent], store)
         return Sent(1, len(sent), sum(entry.size for entry in sent))
+
+    def check_there(self) -> None:
+        """Refuse a folder that cannot be used.
+
+        Raises:
+            SystemUnavailable: it is not there, or a file.
+        """
+        if self._home is not None and (fault := self._home.fault()):
+            raise SystemUnavailable(fault)
+
+    def make_folder(self) -> None:
+        """Make the folder of a new cache.
+
+        Raises:
+            SystemUnavailable: it has gone during the run, or the folder that it should be in is not there either.
+        """
+        if self._home is not None:
+            self._home.make()
 
     def place(self) -> Place:
         """Where the files are, opened.
@@ -266,10 +348,7 @@ class SharedCache:
 
             return ObjectStore(f"{url}/{LAYOUT}", options)
         except ImportError as error:
-            protocol = url.partition("://")[0]
-            extra = {"abfs": "azure", "abfss": "azure", "az": "azure", "s3": "s3", "s3a": "s3"}.get(protocol)
-            what = f"pip install 'olive-engine[{extra or 'shared-cache'}]'"
-            raise SystemUnavailable(f"a library for {protocol}:// is missing ({error}): {what}") from error
+            raise SystemUnavailable(missing_library(url.partition("://")[0], str(error))) from error
 
     def _has(self, key: str) -> bool:
         """Whether a sound record of that key is there, with all that it needs as far as sizes tell."""
@@ -290,9 +369,19 @@ class SharedCache:
         self._closed = True
         self._tell(f"the shared cache {self.url} is left out: {self.told(error)}")
 
+    def _tell_new(self) -> None:
+        """A name with a typing error, or a disk that is not mounted, looks like a new cache: the user knows better."""
+        if self._config.write and not self._told_new and self.is_new:
+            self._told_new = True
+            self._unsaid.append(
+                f"the shared cache {self.url} is not there yet: its folder is made for the first result"
+            )
+
     def _tell(self, trouble: str) -> None:
         """Keep the first trouble: others are likely to follow from it."""
-        self.trouble = self.trouble or trouble
+        if not self.trouble:
+            self.trouble = trouble
+            self._unsaid.append(trouble)
 
     def _located(self, record: Record) -> Record:
         provenance = record.provenance.model_copy(update={"source": self.url})
@@ -308,6 +397,8 @@ class SharedCache:
         try:
             found = self.place().download(blob_name(entry.sha256), target, entry.size)
         except FileNotFoundError as error:
+            if self._was_emptied():
+                raise SharedCorrupt(entry.sha256, f"not fetched: {self.trouble}") from error
             self._damaged.add(entry.sha256)
             raise SharedCorrupt(entry.sha256, f"{self.url} does not have its bytes, {entry.sha256}") from error
         except TooLong as error:

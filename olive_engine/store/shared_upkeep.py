@@ -70,7 +70,9 @@ def verify(cache: SharedCache) -> Findings:
 
 def push(cache: SharedCache, records: Sequence[Record], store: Store) -> Sent:
     """Put results of a cache there."""
-    with _asking(cache):
+    with _asking(cache, new=True):
+        if records:
+            cache.make_folder()
         sent = [cache.put(record, store) for record in records]
     counts = zip(*((each.records, each.blobs, each.size) for each in sent), strict=True)
     return Sent(*map(sum, counts)) if sent else Sent()
@@ -119,9 +121,11 @@ def remove(cache: SharedCache, records: Sequence[Stored], now: float) -> Holding
 
 
 @contextmanager
-def _asking(cache: SharedCache) -> Iterator[None]:
-    """Tell whatever the storage's library raises in a sentence."""
+def _asking(cache: SharedCache, *, new: bool = False) -> Iterator[None]:
+    """Tell whatever the storage's library raises in a sentence; `new` when its folder need not be there yet."""
     try:
+        if not new:
+            cache.check_there()
         yield
     except WorkflowError as error:
         raise SystemUnavailable(f"the shared cache {cache.url}: {error}") from error

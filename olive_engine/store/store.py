@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from olive_engine.store.shared import Sent, SharedCache
 
+SUBMITTED = "submitted"
+"""The mark in the folder of a job that may outlive its engine."""
 LEFTOVERS = ("jobs", "state", "quarantine", "locks", "probes", "sources")
 """Folders of which nothing is needed between runs, but time is saved by keeping it for a while."""
 
@@ -90,13 +93,16 @@ class Store:
         put = self.shared.offer if reused else self.shared.publish
         self._waiting.append(self._uploads.submit(put, record, self))
 
-    def finish_sharing(self) -> str:
-        """Wait until all results are put there; why the shared cache could not be used in this run, or empty."""
+    def finish_sharing(self) -> None:
+        """Wait until all results are put there."""
         if self._uploads is not None:
             self._uploads.shutdown()
             self._uploads = None
         self._waiting.clear()
-        return self.shared.trouble if self.shared else ""
+
+    def sharing_news(self) -> tuple[str, ...]:
+        """What the user should be told of the shared cache and was not told yet: above all, why it is left out."""
+        return self.shared.unsaid() if self.shared else ()
 
     def leave_sharing(self) -> str:
         """Give up what still waits to be put into the shared cache; what to tell the user of it, or empty."""
@@ -286,12 +292,36 @@ class Store:
                 freed += stat.st_size
                 if not dry_run:
                     self.blobs.remove(sha256)
+        for path in self._abandoned_jobs():
+            freed += _own_bytes(path)
+            if not dry_run:
+                remove_tree(path)
         if not dry_run:
             for folder in LEFTOVERS:
                 for path in (self.root / folder).glob("*"):
                     if path.stat().st_mtime <= horizon:
                         remove_tree(path)
         return freed
+
+    def _abandoned_jobs(self) -> Iterator[Path]:
+        """Folders of jobs that no run waits for: not marked as what may still run elsewhere, their steps not locked."""
+        for path in sorted(self.jobs_root.glob("*")):
+            if (path / SUBMITTED).exists():
+                continue
+            try:
+                keys = [str(item["key"]) for item in json.loads((path / "job.json").read_bytes())["items"]]
+            except (OSError, ValueError, KeyError, TypeError):  # not written yet, or torn: it goes when it is old
+                continue
+            if all(map(self._is_free, keys)):
+                yield path
+
+    def _is_free(self, key: str) -> bool:
+        """Whether nobody computes a step."""
+        lock = self.lock(key)
+        if not lock.try_acquire():
+            return False
+        lock.release()
+        return True
 
     def drop(self, record: Record) -> None:
         """Remove a record and the bytes that it alone has: what a training leaves between two stretches.
@@ -311,3 +341,9 @@ class Store:
         except FileNotFoundError:  # cleaned up since the plan was made; what it says is still true
             self.records.save(record)
         self.records.mark_last(record.kind, record.type, record.step, record.key)
+
+
+def _own_bytes(folder: Path) -> int:
+    """The sizes of the files that are in this folder alone: no links to the store's, or to the user's."""
+    files = (path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(stat.st_size for stat in files if stat.st_nlink == 1)

@@ -262,7 +262,8 @@ def test_results_that_wait_at_an_interruption_are_told_and_put_there_by_the_next
     with pytest.raises(Interrupted):
         run(make(passes, shared_cache=shared), reporter)
     monkeypatch.undo()
-    (warning,) = [event.message for event in reporter.events if isinstance(event, Warned)]
+    new, warning = [event.message for event in reporter.events if isinstance(event, Warned)]
+    assert "is not there yet: its folder is made for the first result" in new
     assert warning == (
         f"2 results were not put into the shared cache {(project / 'team').as_uri()}, as far as not there already: "
         "the next run does that, or `olive shared-cache push`"
@@ -301,6 +302,55 @@ def test_a_cache_that_cannot_be_reached_is_one_warning(make, project):
     assert result.executed == STEPS
     (warning,) = [str(event) for event in reporter.events if isinstance(event, Warned)]
     assert "the shared cache nowhere://x is left out: " in warning
+
+
+@pytest.mark.parametrize(
+    "shared", [{"url": "nowhere://x", "write": True}, {"url": "gone/team", "write": True}, "gone", "numbers.txt"]
+)
+def test_a_cache_that_is_left_out_is_told_before_the_first_step(make, project, shared):
+    (project / "numbers.txt").write_text("a file")
+    reporter = Recorder()
+    assert run(make(shared_cache=shared), reporter).executed == STEPS
+    told = [type(event) for event in reporter.events if isinstance(event, Warned | PlanMade)]
+    assert told == [Warned, PlanMade]
+    assert not (project / "gone").exists()
+
+
+def test_a_folder_that_has_gone_is_computed_again_and_not_made(make, project, first, url):
+    if "://" in url:
+        return
+    run(second(make, url))
+    changed = {**TUNE, "merge": {"type": "ToyScale", "factor": 7.0, "input": "scale"}}
+    (project / "team").rename(project / "unmounted")
+    planned = plan(second(make, url, write=True, passes=changed))
+    team = (project / "team").as_uri()
+    assert planned.steps["scale"].reasons == (f"its files were in the shared cache {team}, which is left out",)
+    reporter = Recorder()
+    result = run(second(make, url, write=True, passes=changed, output_dir="out3"), reporter)
+    assert "scale" in result.executed
+    (warning,) = [event.message for event in reporter.events if isinstance(event, Warned)]
+    assert f"the shared cache {team} is left out: the folder {project / 'team'} is not there now" in warning
+    assert "damaged" not in str(reporter.events)
+    assert not (project / "team").exists()
+
+
+def test_a_result_comes_from_there_only_while_its_bytes_are_not_here(make, project, first, url):
+    if "://" in url:
+        return
+    team = (project / "team").as_uri()
+    assert {step.source for step in plan(second(make, url)).steps.values()} == {team}
+
+    def sources(workflow):
+        reporter = Recorder()
+        run(workflow, reporter)
+        return {event.step: event.source for event in reporter.events if isinstance(event, StepFinished)}
+
+    assert set(sources(second(make, url)).values()) == {team}
+    later = sources(second(make, url))
+    assert later["merge"] == ""  # it was fetched
+    assert later["scale"] == team  # nobody has needed its bytes here
+    text = json.loads((project / "out2" / "run.json").read_text())
+    assert {step["provenance"]["source"] for step in text["steps"]} == {team}
 
 
 def test_no_secret_of_its_options_is_written_anywhere(make, project, monkeypatch):

@@ -45,6 +45,7 @@ def test_push_says_what_is_not_computed_yet(folder, olive):
 
 def test_status_and_verify(filled, olive):
     url = (filled / "team").as_uri()
+    (filled / "team").mkdir()
     assert olive("shared-cache", "status", "workflow.yaml").stdout == f"{url}: 0 results, 0 files of 0 B\n"
     olive("shared-cache", "push", "workflow.yaml")
     status = json.loads(olive("shared-cache", "status", "--url", "team", "--json").stdout)
@@ -57,7 +58,83 @@ def test_status_and_verify(filled, olive):
     damaged = olive("shared-cache", "verify", "workflow.yaml")
     assert damaged.returncode == 1
     assert damaged.stdout.splitlines()[:2] == [f"{url}: 1 damaged", f"  {blobs(filled)[0].name}"]
-    assert "cannot be used; remove them by key:" in damaged.stdout
+    counted, key, command = damaged.stdout.splitlines()[2:5]
+    assert counted == "1 result cannot be used:"
+    assert command == f"`olive shared-cache remove workflow.yaml {key.strip()[:16]}` removes what is of no use"
+    olive(*command.split("`")[1].split()[1:], "--yes")
+    assert olive("shared-cache", "verify", "workflow.yaml").returncode == 0
+
+
+@pytest.mark.parametrize("command", [("status",), ("verify",), ("remove", "--all", "--yes")])
+def test_a_folder_that_is_not_there_is_no_empty_cache(folder, olive, command):
+    done = olive("shared-cache", *command, "--url", "nowhere", "--json")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"error: the shared cache {(folder / 'nowhere').as_uri()}: there is no folder {folder / 'nowhere'}\n",
+    )
+    assert json.loads(done.stdout)["type"] == "SystemUnavailable"
+
+
+def test_push_makes_no_folder_in_one_that_is_not_there(filled, olive):
+    done = olive("shared-cache", "push", "workflow.yaml", "--url", "not/mounted")
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"there is no folder {filled / 'not/mounted'}; create it first\n")
+    assert not (filled / "not").exists()
+
+
+def test_the_plan_says_what_is_there_and_why_too(filled, olive):
+    plan = olive("plan", "workflow.yaml", "--json")
+    (warning,) = json.loads(plan.stdout)["warnings"]
+    assert f"there is no folder {filled / 'team'}" in warning["what"]
+    assert "workflow.yaml:" in plan.stderr
+    olive("shared-cache", "push", "workflow.yaml")
+    shutil.rmtree(filled / ".olive-cache")
+    url = (filled / "team").as_uri()
+    plan = json.loads(olive("plan", "workflow.yaml", "--json").stdout)
+    assert [step["source"] for step in plan["steps"]] == [url] * 3
+    assert plan["warnings"] == []
+    assert olive("plan", "workflow.yaml").stdout.replace("\n", "").count("in the shared cache") == 3
+    step = plan["steps"][0]["step"]
+    assert olive("why", "workflow.yaml", step).stdout == (
+        f"{step} would be reused: its result is in the shared cache {url}\n"
+    )
+
+
+def test_at_the_end_of_input_nothing_is_removed_and_yes_is_asked_for(filled, olive):
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    olive("shared-cache", "push", "workflow.yaml")
+    ours, theirs = pty.openpty()
+    os.write(ours, b"\x04")
+    command = [sys.executable, "-m", "olive_engine", "shared-cache", "remove", "workflow.yaml", "--all"]
+    done = subprocess.run(command, cwd=filled, stdin=theirs, capture_output=True, text=True, timeout=60, check=False)
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 2
+    assert "nobody answered; say --yes" in done.stderr
+    assert len(blobs(filled)) > 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("shared-cache", "status", "workflow.yaml"),
+        ("shared-cache", "remove", "workflow.yaml"),
+        ("shared-cache", "status", "--bogus"),
+        ("environments", "remove", "zzz"),
+        ("systems", "Foo"),
+        ("cache", "list", "--cache-dir", "none"),
+    ],
+)
+def test_wrong_calls_are_told_in_json_too(folder, olive, arguments):
+    done = olive(*arguments, "--json")
+    assert done.returncode == 2
+    told = json.loads(done.stdout)
+    assert told["event"] == "error"
+    assert told["message"] in done.stderr
 
 
 def test_remove_by_key_age_and_all(filled, olive):

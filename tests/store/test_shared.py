@@ -18,6 +18,7 @@ from olive_engine.digests import digest
 from olive_engine.errors import StoreCorrupt, SystemUnavailable
 from olive_engine.models import FileEntry, Manifest, Tree
 from olive_engine.store import Provenance, Record, Store
+from olive_engine.store import shared_libraries
 from olive_engine.store import shared_upkeep as upkeep
 from olive_engine.store.object_store import _patiently
 from olive_engine.store.shared import ENOUGH, Sent, SharedCache, SharedCorrupt, without_password
@@ -381,10 +382,87 @@ def test_a_place_that_cannot_be_read_is_asked_once(tmp_path, store):
     record = made(store)
     assert cache.find(record.key) is None
     assert cache.trouble.startswith(f"the shared cache {cache.url} is left out: ")
-    assert cache.trouble.endswith("(NotADirectoryError)")
+    assert cache.trouble.endswith(f"{tmp_path / 'shared'} is a file, and no folder")
+    assert cache.unsaid() == (cache.trouble,)
+    assert cache.unsaid() == ()
     (tmp_path / "shared").unlink()
     assert cache.publish(record, store) == Sent()
     assert not (tmp_path / "shared").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "write", "fault"),
+    [
+        ("gone/deep", False, "there is no folder {}"),
+        ("gone/deep", True, "there is no folder {}; create it first"),
+        ("gone", False, "there is no folder {}"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_told_at_the_first_look(tmp_path, store, url, write, fault):
+    cache = SharedCache(SharedCacheConfig(url=url, write=write), tmp_path)
+    assert cache.doubt() == fault.format(tmp_path / url)
+    cache.look()
+    assert cache.unsaid() == (f"the shared cache {cache.url} is left out: {fault.format(tmp_path / url)}",)
+    assert cache.find("0" * 64) is None
+    assert cache.publish(made(store), store) == Sent()
+    assert cache.unsaid() == ()
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_new_folder_is_told_of_and_made_for_the_first_result(folder, store, tmp_path):
+    assert folder.doubt() == ""
+    folder.look()
+    folder.look()
+    new = f"the shared cache {folder.url} is not there yet: its folder is made for the first result"
+    assert folder.unsaid() == (new,)
+    assert not (tmp_path / "shared").exists()
+    assert folder.publish(made(store), store).records == 1
+    assert again(folder).doubt() == again(folder).trouble == ""
+
+
+@pytest.mark.parametrize("left", ["nothing", "mount point"])
+def test_a_folder_that_went_with_what_was_taken_from_it_is_not_made_anew(folder, store, tmp_path, left):
+    record = made(store)
+    folder.publish(record, store)
+    tree = again(folder).find(record.key).trees[0]
+    (tmp_path / "shared").rename(tmp_path / "elsewhere")
+    if left == "mount point":
+        (tmp_path / "shared").mkdir()
+    later = again(folder)
+    assert not later.holds(tree)
+    (told,) = later.unsaid()
+    state = "not there" if left == "nothing" else "empty"
+    assert f"the folder {tmp_path / 'shared'} is {state} now, and results were taken from it" in told
+    assert later.publish(record, store) == Sent()
+    assert not list((tmp_path / "shared").glob("*"))
+
+
+def test_a_folder_that_goes_during_a_run_is_not_made_anew(folder, store, tmp_path):
+    record = made(store)
+    folder.publish(record, store)
+    tree = folder.find(record.key).trees[0]
+    (tmp_path / "shared").rename(tmp_path / "elsewhere")
+    writer = again(folder)
+    assert folder.publish(made(store, ingredients={"b": 1}), store) == Sent()
+    assert f"the folder {tmp_path / 'shared'} is not there any more" in folder.trouble
+    with pytest.raises(SharedCorrupt, match="a result cannot be taken from the shared cache: not fetched: ") as raised:
+        writer.fetch(tree, tmp_path / "into")
+    assert "damaged" not in str(raised.value)
+    assert not (tmp_path / "shared").exists()
+
+
+def test_what_a_url_lacks_is_told_without_opening_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    monkeypatch.setattr(SharedCache, "place", None)
+    options = {"account_key": "${env:NO_SUCH_KEY}"}
+    unset = SharedCache(SharedCacheConfig(url="memory://x", storage_options=options), tmp_path)
+    assert unset.doubt() == "the environment variable NO_SUCH_KEY is not set, which `storage_options` names"
+    unknown = SharedCache(SharedCacheConfig(url="foo://x"), tmp_path)
+    assert unknown.doubt() == "the protocol foo:// is not known to fsspec; name a folder, or abfs://, s3://, …"
+    monkeypatch.setattr(shared_libraries, "find_spec", lambda name: None if name == "s3fs" else name)
+    missing = SharedCache(SharedCacheConfig(url="s3://bucket/x"), tmp_path)
+    assert missing.doubt() == ("a library for s3:// is missing (s3fs is not installed): pip install 'olive-engine[s3]'")
+    assert SharedCache(SharedCacheConfig(url="memory://x"), tmp_path).doubt() == ""
 
 
 def test_a_place_that_cannot_be_written_is_still_read(folder, store, monkeypatch):

@@ -1,5 +1,6 @@
 """Blobs, sources and records by themselves."""
 
+import json
 import os
 import time
 
@@ -96,6 +97,22 @@ def test_locks_exclude_and_are_given_back(store):
     first.release()
     assert second.try_acquire()
     second.release()
+
+
+def test_garbage_is_the_job_of_a_killed_run_however_new(store):
+    jobs = {name: store.new_job() for name in ("killed", "elsewhere", "locked", "unwritten")}
+    for name in ("killed", "elsewhere", "locked"):
+        (jobs[name] / "job.json").write_text(json.dumps({"items": [{"key": name}, {"key": "other"}]}))
+        (jobs[name] / "output.bin").write_bytes(b"x" * 1000)
+    (jobs["elsewhere"] / "submitted").write_text("{}")
+    lock = store.lock("locked")
+    assert lock.try_acquire()
+    size = 1000 + (jobs["killed"] / "job.json").stat().st_size
+    assert store.collect_garbage(older_than=3600, dry_run=True) == size
+    assert jobs["killed"].exists()
+    assert store.collect_garbage(older_than=3600) == size
+    lock.release()
+    assert {name for name, path in jobs.items() if path.exists()} == {"elsewhere", "locked", "unwritten"}
 
 
 def test_garbage_is_what_no_record_names(store, tmp_path):

@@ -1,0 +1,270 @@
+"""The system itself; what talks to Azure is imported when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from olive_engine.contracts import Capabilities, Environment, Listing, Objection, Resources, System
+from olive_engine.digests import digest
+from olive_engine.errors import SystemUnavailable
+from olive_engine.models import Tree
+from olive_engine.options import Options
+from olive_engine.own_wheel import wheel_digest
+from olive_systems.azure_ml.environments import JobEnvironment, described, objections, resolved
+from olive_systems.azure_ml.locations import Place, WorkspaceName, inside, registry_model, workspace_name
+from olive_systems.azure_ml.options import AzureMLConfig
+
+if TYPE_CHECKING:
+    from olive_systems.azure_ml.handle import AzureMLHandle
+    from olive_systems.azure_ml.submission import Submitter
+    from olive_systems.azure_ml.workspace import Workspace
+
+DEFAULT_PARALLEL = 4
+"""Jobs at once, until the size of the cluster is known."""
+
+
+class AzureML(System):
+    """Runs each job as a command job on a compute of an Azure ML workspace, where its outputs stay."""
+
+    type = "AzureML"
+    schemes = ("azureml",)
+    config_type = AzureMLConfig
+
+    def __init__(self, name: str, config: Options) -> None:
+        super().__init__(name, config)
+        self._options = AzureMLConfig.model_validate(config.model_dump())
+        self._workspace: Workspace | None = None
+        self._submitter: Submitter | None = None
+        self._prepared: JobEnvironment | None = None
+        self._nodes = 0
+        self._fetched: dict[str, Place] = {}
+        """Where the trees lie that came from here: a job that reads one again needs no upload."""
+        self._handles: list[AzureMLHandle] = []
+
+    @classmethod
+    def objections(cls, config: Options) -> Iterable[Objection]:
+        """What the environment's description and its conda file have against them."""
+        return objections(config) if isinstance(config, AzureMLConfig) else ()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Jobs elsewhere that leave their outputs there, tell what they do, and go on without the engine."""
+        nodes = max(1, self._nodes // self._options.instance_count) if self._nodes else DEFAULT_PARALLEL
+        return Capabilities(
+            shared_filesystem=False,
+            max_parallel=self._options.max_parallel or nodes,
+            accelerators=(self.resources.device,),
+            keeps_state=False,
+            keeps_outputs=True,
+            outlives_engine=True,
+        )
+
+    @property
+    def resources(self) -> Resources:
+        """Threads, and the device that the options name."""
+        first = next(iter(self._options.accelerators), None)
+        if first is None:
+            return Resources(threads=self._options.threads)
+        return Resources(
+            threads=self._options.threads, device=first.device, execution_providers=first.execution_providers
+        )
+
+    def environment(self, packages: Sequence[str]) -> Environment | None:  # noqa: ARG002 - it takes a probe
+        """Only a job there can tell."""
+        return None
+
+    @property
+    def environment_id(self) -> str:
+        """Of image, packages, compute, and the engine's code, which goes along; empty: a label has to be looked up."""
+        try:
+            identity = (self._prepared or described(self._options)).identity
+            workspace = workspace_name(self._options.azureml_client)
+        except SystemUnavailable:  # `prepare` says why
+            return ""
+        place = [workspace.resource_id.lower(), self._options.aml_compute.lower(), self.resources.device]
+        return digest([identity, *place, self.variables, wheel_digest()]) if identity else ""
+
+    def notes(self) -> tuple[str, ...]:
+        """The environment of its jobs, and how it differs from what is written."""
+        return described(self._options).notes
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """See, before anything is uploaded, that workspace, compute, datastore and environment are there."""
+        try:
+            self._refuse_secrets()
+            for objection in objections(self._options):
+                raise SystemUnavailable(f"{objection.option}: {objection.what}; {objection.hint}".removesuffix("; "))
+            environment = described(self._options)
+            if self._submitter is not None:
+                return
+            say(f"looking up the compute {self._options.aml_compute} in the workspace")
+            workspace = self._opened()
+            workspace.check()
+            self._nodes = workspace.nodes(self._options.aml_compute)
+            workspace.container(self._options.datastores)
+            from olive_systems.azure_ml.submission import Submitter
+
+            self._prepared = resolved(environment, workspace.client)
+            self._submitter = Submitter(workspace, self._options, self._prepared, self._fetched)
+        except SystemUnavailable as error:
+            raise self._named(error) from error.__cause__
+
+    def submit(self, job: Path) -> AzureMLHandle:
+        """Upload what the workspace lacks of the job's inputs, and put the job."""
+        try:
+            if self._submitter is None:
+                self.prepare(lambda _: None)
+            submitter = self._submitter
+            if submitter is None:
+                raise SystemUnavailable("it was closed")
+            name = submitter.submit(job)
+        except SystemUnavailable as error:
+            raise self._named(error) from error.__cause__
+        return self._handle(name, job)
+
+    def attach(self, job: Path) -> AzureMLHandle | None:
+        """The job of a folder, if it was taken: running, or over."""
+        self._need_sdk()
+        from olive_systems.azure_ml.submission import job_name
+
+        name = job_name(job)
+        try:
+            if not self._opened().has_job(name):
+                return None
+        except SystemUnavailable as error:
+            raise self._named(error) from error.__cause__
+        return self._handle(name, job)
+
+    def holds(self, tree: Tree) -> bool:
+        """Whether the tree lies in the workspace, or is a model of a registry, which jobs anywhere can read."""
+        if registry_model(tree.location):
+            return True
+        try:
+            return tree.location.startswith("azureml://") and inside(tree.location, self._name()) is not None
+        except SystemUnavailable:  # `prepare` says why
+            return False
+
+    def listing(self, url: str) -> Listing:
+        """What a path of a datastore, a model, or a job's output has now."""
+        try:
+            workspace = self._opened()
+            from olive_systems.azure_ml.assets import listing
+
+            return listing(workspace, url)
+        except SystemUnavailable as error:
+            raise self._named(error) from error.__cause__
+
+    def fetch(self, tree: Tree, into: Path) -> None:
+        """Bring a tree's files from where they are, each compared with its digest."""
+        if registry_model(tree.location):
+            self._fetch_registered(tree, into)
+            return
+        place = self._place(tree)
+        if place is None:
+            raise SystemUnavailable(f"{self.name}: {tree.location} is not in a datastore of its workspace")
+        try:
+            workspace = self._opened()
+            from olive_systems.azure_ml.blobs import download_tree
+
+            download_tree(workspace, tree, place, into)
+            if not tree.places:
+                self._fetched[tree.digest] = place
+        except SystemUnavailable as error:
+            raise self._named(error) from error.__cause__
+
+    def _fetch_registered(self, tree: Tree, into: Path) -> None:
+        try:
+            workspace = self._opened()
+            from olive_systems.azure_ml.assets import download
+
+            download(workspace, tree, into)
+        except SystemUnavailable as error:
+            raise self._named(error) from error.__cause__
+
+    def close(self) -> None:
+        """Follow no job any longer, and let connections go; jobs that were not stopped run on."""
+        for handle in self._handles:
+            handle.let_go()
+        self._handles = []
+        if self._workspace is not None:
+            self._workspace.close()
+        self._workspace = self._submitter = self._prepared = None
+
+    # --- helpers --------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> Workspace:
+        if self._workspace is None:
+            name, client = workspace_name(self._options.azureml_client), self._options.azureml_client
+            self._need_sdk()
+            from olive_systems.azure_ml.workspace import Workspace
+
+            if client is not None:  # else there is no name either
+                self._workspace = Workspace(name, client)
+        if self._workspace is None:
+            raise SystemUnavailable("no workspace")
+        return self._workspace
+
+    def _handle(self, name: str, job: Path) -> AzureMLHandle:
+        from olive_systems.azure_ml.handle import AzureMLHandle
+        from olive_systems.azure_ml.submission import result_place
+
+        handle = AzureMLHandle(self._opened(), name, job, result_place(self._options.datastores, name))
+        self._handles = [each for each in self._handles if not each.is_over] + [handle]
+        return handle
+
+    def _place(self, tree: Tree) -> Place | None:
+        if not tree.location.startswith("azureml:"):
+            return None
+        try:
+            return self._name().place(tree.location)
+        except SystemUnavailable:  # `prepare` says why
+            return None
+
+    def _name(self) -> WorkspaceName:
+        return workspace_name(self._options.azureml_client)
+
+    def _need_sdk(self) -> None:
+        """Refuse to go on without the SDK.
+
+        Raises:
+            SystemUnavailable: it is not installed.
+        """
+        from importlib.util import find_spec
+
+        try:
+            lacking = [name for name in ("azure.ai.ml", "azure.identity") if find_spec(name) is None]
+        except ModuleNotFoundError as error:
+            lacking = [str(error.name)]
+        if lacking:
+            raise SystemUnavailable(
+                f"{self.name}: {' and '.join(lacking)} is not installed here; run: "
+                "python -m pip install 'olive-engine[azureml]'"
+            )
+
+    def _refuse_secrets(self) -> None:
+        """Refuse what would put a secret into the description of a job.
+
+        Raises:
+            SystemUnavailable: an option refers to a variable of this machine, or names no key vault.
+        """
+        own = [name for name, text in self._options.environment_variables.items() if "${env:" in text]
+        if own:
+            raise SystemUnavailable(
+                f"the environment variable {own[0]} refers to one of this machine, whose value anybody in the "
+                "workspace could read in the job's description; keep it in the key vault, or set it on the compute"
+            )
+        if isinstance(self._options.hf_token, str):
+            raise SystemUnavailable(
+                "hf_token refers to a variable of this machine, whose value is never sent along; keep the token in the "
+                "key vault as the secret hf-token, and write hf_token: true and azureml_client.keyvault_name"
+            )
+        client = self._options.azureml_client
+        if self._options.hf_token is True and not (client and client.keyvault_name):
+            raise SystemUnavailable("hf_token: true needs the name of the key vault, as azureml_client.keyvault_name")
+
+    def _named(self, error: SystemUnavailable) -> SystemUnavailable:
+        """The error with the system that it is about, said once."""
+        text = str(error)
+        return SystemUnavailable(text if text.startswith(f"{self.name}: ") else f"{self.name}: {text}")

@@ -1,0 +1,32 @@
+"""Jobs of toys for the tests of the system."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from olive_engine.contracts import Job
+from olive_engine.models import Artifact, Manifest
+from olive_engine.testing.harness import Trial, write_job
+from tests.emulators.azureml.emulator import Emulator
+
+
+def scale(folder: Path, model: Artifact, **config: object) -> Path:
+    """A job that multiplies a model's numbers."""
+    return write_job(folder, "ToyScale", [Trial(config)], [model])  # type: ignore[arg-type]  # JSON values all
+
+
+def on(folder: Path, given: Manifest, type_: str = "ToyScale", config: Mapping[str, object] | None = None) -> Path:
+    """A job that reads what another one left in the workspace: nothing of it is staged here."""
+    job = write_job(folder, type_, [Trial(config or {})], [])  # type: ignore[arg-type]  # JSON values all
+    described = Job.model_validate_json((job / "job.json").read_bytes()).model_copy(update={"models": (given,)})
+    (job / "job.json").write_text(described.model_dump_json())
+    return job
+
+
+def trees_up(azureml: Emulator, label: str) -> int:
+    """The bytes of trees that the client sent."""
+    return azureml.recorder.traffic("PUT", "*/olive-engine/trees/*", label=label).up
+
+
+def stored(azureml: Emulator, prefix: str = "") -> list[str]:
+    """What lies in the datastore, without what every job has."""
+    return azureml.storage.paths(azureml.datastores["workspaceblobstore"], f"olive-engine/{prefix}")
