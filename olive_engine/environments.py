@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -160,8 +161,12 @@ class Environments:
         os.utime(self.folder(key) / MARKER)
         return Hold(_users(self.folder(key)) / f"{uuid.uuid4().hex}.lock")
 
-    def remove(self, made: Made) -> None:
-        """Remove an environment, and what its requirements came to: the next is made of the newest that fits.
+    def remove(self, made: Made, *, forget: bool = False) -> None:
+        """Remove an environment; the next is made of the same packages.
+
+        Args:
+            made: the environment.
+            forget: what its requirements came to, too: the next is made of the newest packages that fit.
 
         Raises:
             SystemUnavailable: a run uses it.
@@ -171,7 +176,8 @@ class Environments:
             if _is_used(folder):
                 raise SystemUnavailable(f"{made.id} is used by a run; wait for its end, or stop it with Ctrl-C")
             _remove(folder)
-            self._note(RESOLVED, made.request).unlink(missing_ok=True)
+            if forget:
+                self._forget(lambda packages: packages == made.packages)
 
     def remove_unfinished(self) -> None:
         """Remove what is no whole environment and nobody works on.
@@ -207,6 +213,22 @@ class Environments:
         """
         with _writable(self.root):
             write_atomic(self._note(kind, name), text)
+
+    def forget_unmade(self) -> None:
+        """Forget what requirements came to of which there is no environment.
+
+        Raises:
+            SystemUnavailable: the folder cannot be written to.
+        """
+        needed = {made.packages for made in self.all()}
+        self._forget(lambda packages: packages not in needed)
+
+    def _forget(self, is_meant: Callable[[tuple[str, ...]], bool]) -> None:
+        """Forget what requirements came to where it is meant; several requests may have come to the same."""
+        with _writable(self.root):
+            for path in self._note(RESOLVED, "").glob("*"):
+                if is_meant(tuple(json.loads(path.read_text(encoding="utf-8")))):
+                    path.unlink(missing_ok=True)
 
     def _note(self, kind: str, name: str) -> Path:
         return self.root / "notes" / kind / name

@@ -139,7 +139,10 @@ def verify(folder: str) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Only say how much would be freed.")
 def gc(folder: str, days: float, *, dry_run: bool) -> None:
-    """Remove results that no run has used for a while, and what is left over from broken runs."""
+    """Remove results that no run has used for a while, and what is left over from broken runs.
+
+    Job folders of killed runs go at once, but for those of jobs that may still run elsewhere.
+    """
     from olive_engine.reporting import phrases
 
     freed = _open(folder).collect_garbage(days * DAY, dry_run=dry_run)

@@ -73,12 +73,14 @@ def list_() -> None:
     callback=lambda _context, _parameter, value: _seconds(value),
     help="Remove those not used for so long: 30d, 12h; a bare number means days.",
 )
+@click.option("--forget", is_flag=True, help="Forget which packages they hold: the newest that fit come next.")
 @json_option
-def remove(ids: tuple[str, ...], age: float | None, *, everything: bool) -> None:
+def remove(ids: tuple[str, ...], age: float | None, *, everything: bool, forget: bool) -> None:
     """Remove environments: those named, all, or those that no run has used for a while.
 
-    The next run that needs one makes it again, of the newest packages that fit its requirements. One that a run uses
-    is left alone, and the exit code is then 1.
+    The next run that needs one makes it again, of the same packages; with --forget, of the newest that fit its
+    requirements. --all --forget forgets those of environments that were removed before, too. One that a run uses is
+    left alone, and the exit code is then 1.
     """
     from olive_engine.environments import Environments
     from olive_engine.errors import SystemUnavailable
@@ -93,12 +95,14 @@ def remove(ids: tuple[str, ...], age: float | None, *, everything: bool) -> None
     for made in dict.fromkeys(chosen):
         size = kept.size(made)
         try:
-            kept.remove(made)
+            kept.remove(made, forget=forget)
         except SystemUnavailable as error:
             left.append(str(error))
         else:
             freed += size
     kept.remove_unfinished()
+    if everything and forget:
+        kept.forget_unmade()
     removed = len(set(chosen)) - len(left)
     if session().json:
         write_json({"removed": removed, "freed_bytes": freed, "left": left})

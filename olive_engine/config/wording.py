@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, get_args, get_origin
+from typing import Annotated, TypeVar, get_args, get_origin
 
 from pydantic import JsonValue, ValidationError
 from pydantic_core import ErrorDetails
@@ -125,7 +125,12 @@ def _takes_texts(options: OptionsClass | None, place: ConfigPath) -> bool:
     """Whether a list of texts is wanted there."""
     info = option_at(options, place) if options is not None else None
     arms = (info.annotation, *get_args(info.annotation)) if info is not None else ()
-    return any(get_origin(arm) in (list, tuple) and get_args(arm)[:1] == (str,) for arm in arms)
+    return any(get_origin(arm) in (list, tuple) and _bare(get_args(arm)[:1]) == (str,) for arm in arms)
+
+
+def _bare(types: tuple[object, ...]) -> tuple[object, ...]:
+    """Types without what else is said of them."""
+    return tuple(get_args(each)[0] if get_origin(each) is Annotated else each for each in types)
 
 
 def _numbered(options: OptionsClass | None, place: ConfigPath) -> str:

@@ -367,6 +367,7 @@ class SharedCache:
 
     def _give_up(self, error: BaseException) -> None:
         self._closed = True
+        self._unsaid.clear()  # it is no new cache either
         self._tell(f"the shared cache {self.url} is left out: {self.told(error)}")
 
     def _tell_new(self) -> None:

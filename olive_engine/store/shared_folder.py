@@ -23,8 +23,9 @@ class SharedFolder:
         self._writes = writes
         self._seen = False
 
-    def fault(self) -> str:
+    def fault(self, *, writing: bool = False) -> str:
         """Why it cannot be used, in a sentence; empty: it can, or it is new and may be made."""
+        writing = writing or self._writes
         if self.path.is_dir():
             self._seen = True
             return ""
@@ -32,9 +33,9 @@ class SharedFolder:
             return f"{self.path} is a file, and no folder"
         if self._seen:
             return f"the folder {self.path} is not there any more"
-        if self._writes and self.path.parent.is_dir():
+        if writing and self.path.parent.is_dir():
             return ""
-        return f"there is no folder {self.path}" + ("; create it first" if self._writes else "")
+        return f"there is no folder {self.path}" + ("; create it first" if writing else "")
 
     @property
     def is_new(self) -> bool:
@@ -61,4 +62,4 @@ class SharedFolder:
             self.path.mkdir(exist_ok=True)
             self._seen = True
         else:
-            raise SystemUnavailable(self.fault() or f"there is no folder {self.path}; create it first")
+            raise SystemUnavailable(self.fault(writing=True) or f"there is no folder {self.path}; create it first")

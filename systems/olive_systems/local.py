@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field
 
 from olive_engine import machine
-from olive_engine.contracts import Capabilities, Environment, Resources, System
+from olive_engine.contracts import Capabilities, Environment, Objection, Resources, System
 from olive_engine.options import Options
 from olive_systems.crew import Crew
 from olive_systems.places import Places, PlacesConfig, places
 from olive_systems.processes import WorkerHandle, worker_variables
-from olive_systems.variables import WorkerVariables, resolved
+from olive_systems.variables import WorkerVariables, doubts, resolved
 
 MOST_WORKERS = 8
 """In a search: each has the model in memory."""
@@ -41,6 +41,12 @@ class LocalSystem(System):
         super().__init__(name, config)
         self._options = LocalSystemConfig.model_validate(config.model_dump())
         self._crew: Crew | None = None
+
+    @classmethod
+    def objections(cls, config: Options) -> Iterator[Objection]:
+        """Texts of variables that look like references and are none."""
+        if isinstance(config, LocalSystemConfig):
+            yield from doubts(config.environment_variables)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -4,43 +4,75 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from olive_engine.config.variables import REFERENCE
+from olive_engine.contracts import Objection
 from olive_engine.errors import SystemUnavailable
-from olive_engine.secrecy import LISTED
+from olive_engine.secrecy import LISTED, looks_secret
 
-REFUSED = {
-    **dict.fromkeys(("PYTHONPATH", "PYTHONHOME"), "install the packages where the engine runs"),
-    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "use `threads`"),
-}
-"""What may not be set for workers of our own, for the result would depend on what no key knows -> what to do."""
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_UNKNOWN = re.compile(r"\$\{(?P<braced>[^}]*)\}+|\$(?P<bare>[A-Za-z_][A-Za-z0-9_]*)")
+"""What looks like a variable of a shell, or of another tool."""
+_NAME = re.compile(r"(?:(?i:env)[:.])?\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 
 
-def _sound(value: dict[str, str]) -> dict[str, str]:
-    for name, text in value.items():
+def refused(packages: str) -> dict[str, str]:
+    """Names that may not be set for workers of our own, for results would depend on what no key knows -> what to do.
+
+    Args:
+        packages: how a system's workers get packages.
+    """
+    return {
+        **dict.fromkeys(("PYTHONPATH", "PYTHONHOME"), f"{packages} instead"),
+        **dict.fromkeys(_THREADS, "use `threads` instead"),
+    }
+
+
+def checked(advice: Mapping[str, str]) -> Callable[[str], str]:
+    """A validator of names that lets none pass of those that `advice` says what to do instead of."""
+
+    def check(name: str) -> str:
         if not name or "=" in name or name == LISTED:
             raise ValueError(f"`{name}` cannot be set; it is no name, or one of the engine's own")
-        if "${env:" in REFERENCE.sub("", text):
-            raise ValueError(f"{name} has a reference that is not of the form ${{env:NAME}} or ${{env:NAME:-default}}")
-    return value
+        if instead := advice.get(name):
+            raise ValueError(f"{name} cannot be set for workers; {instead}")
+        return name
+
+    return check
 
 
-def _allowed(value: dict[str, str]) -> dict[str, str]:
-    for name in value:
-        if instead := REFUSED.get(name):
-            raise ValueError(f"{name} cannot be set for workers; {instead} instead")
-    return value
+def _with_sound_references(text: str) -> str:
+    if "${env:" in REFERENCE.sub("", text):
+        raise ValueError("a reference that is not of the form ${env:NAME} or ${env:NAME:-default}")
+    return text
 
 
-Variables = Annotated[dict[str, str], AfterValidator(_sound)]
-"""The option `environment_variables` of a system. ``${env:NAME}`` in a text stays as it is written."""
-WorkerVariables = Annotated[Variables, AfterValidator(_allowed)]
+Text = Annotated[str, AfterValidator(_with_sound_references)]
+"""The value of a variable. ``${env:NAME}`` in it stays as it is written."""
+Variables = dict[Annotated[str, AfterValidator(checked({}))], Text]
+"""The option `environment_variables` of a system."""
+WorkerVariables = dict[
+    Annotated[str, AfterValidator(checked(refused("install the packages where the engine runs")))], Text
+]
 """The same where the engine itself starts the workers, and decides on their threads and imports."""
+
+
+def doubts(variables: Mapping[str, str], option: str = "environment_variables") -> Iterator[Objection]:
+    """What was probably meant as a reference, and is none: ``${TOKEN}``, ``$TOKEN``."""
+    for variable, text in variables.items():
+        for match in _UNKNOWN.finditer(REFERENCE.sub("", text)):
+            name = _NAME.match(match["braced"] or match["bare"] or "")
+            may_be_secret = looks_secret(variable) and match["braced"] is None  # `$` and letters may be a password
+            hint = f"did you mean ${{env:{name['name']}}}?" if name else "a variable is written ${env:NAME}"
+            what = f"`{match[0]}` is passed on as it is, for it names no variable"
+            if may_be_secret:
+                what, hint = "a `$` is passed on as it is", "a variable is written ${env:NAME}"
+            yield Objection(f"{option}.{variable}", what, hint, severity="warning")
 
 
 def resolved(own: Mapping[str, str]) -> dict[str, str]:

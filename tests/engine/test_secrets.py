@@ -300,7 +300,7 @@ def test_a_variable_that_is_not_set_is_said_before_anything_runs(secrets, make, 
 @pytest.mark.parametrize("text", ["${env:1X}", "${env:A-B}", "a ${env:", "${env:A} ${env:B"])
 def test_what_looks_like_a_reference_and_is_none(make, text):
     systems = {"here": {"type": "LocalSystem", "environment_variables": {"A_TOKEN": text}}}
-    with pytest.raises(InvalidWorkflow, match=r"A_TOKEN has a reference that is not of the form \$\{env:NAME\}"):
+    with pytest.raises(InvalidWorkflow, match=r"A_TOKEN: a reference that is not of the form \$\{env:NAME\}"):
         make({"scale": {"type": "ToyScale"}}, systems=systems)
 
 

@@ -187,7 +187,8 @@ def test_why(folder: Path) -> None:
     reused = "triple would be reused: nothing that it depends on has changed\n"
     assert call("why", "--config", "workflow.yaml", "triple").output == reused
     changed = call("why", "workflow.yaml", "triple", "--set", "passes.triple.factor=4", "--json")
-    assert json.loads(changed.stdout) == {"step": "triple", "action": "run", "reasons": ["factor: 3.0 -> 4.0"]}
+    reasons = ["factor: 3.0 -> 4.0"]
+    assert json.loads(changed.stdout) == {"step": "triple", "action": "run", "reasons": reasons, "source": ""}
 
 
 def test_why_of_no_step_and_of_an_unknown_one(folder: Path) -> None:

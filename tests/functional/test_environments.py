@@ -55,8 +55,15 @@ def test_one_is_removed_by_the_beginning_of_its_id(olive: Olive, kept: Environme
     done = olive("environments", "remove", "aaa")
     assert (done.returncode, done.stdout[:22]) == (0, "1 environment removed,")
     assert [made.key[0] for made in kept.all()] == ["b"]
-    assert (kept.noted(RESOLVED, "request-a"), kept.noted(RESOLVED, "request-b")) == (None, "[]")
+    assert (kept.noted(RESOLVED, "request-a"), kept.noted(RESOLVED, "request-b")) == ("[]", "[]")
     assert kept.unfinished() == ()
+
+
+def test_what_was_removed_before_is_forgotten_with_all(olive: Olive, kept: Environments) -> None:
+    assert olive("environments", "remove", "--all").returncode == 0
+    assert kept.noted(RESOLVED, "request-a") == "[]"
+    assert olive("environments", "remove", "--all", "--forget").returncode == 0
+    assert (kept.noted(RESOLVED, "request-a"), kept.noted(RESOLVED, "request-b")) == (None, None)
 
 
 def test_those_not_used_for_a_while_are_removed(olive: Olive, kept: Environments) -> None:

@@ -179,3 +179,19 @@ def test_names_are_cut_in_the_middle() -> None:
     assert shortened("lora", 4) == "lora"
     assert shortened("adapter_a:accuracy", 11) == "adapt…uracy"
     assert len(shortened("adapter_a:accuracy", 10)) == 10
+
+
+def test_where_a_result_comes_from_stands_last_and_pushes_nothing_off() -> None:
+    near, far = "file:///mnt/team", f"abfs://olive-cache/{'deep/' * 20}"
+    texts = {}
+    for reporter_stream in (Tty(), io.StringIO()):
+        with console(reporter_stream, 1) as reporter:
+            for step, source in (("near", near), ("far", far)):
+                metrics = {"eval_loss": 0.41}
+                reporter.on_event(StepFinished(step, reused=True, metrics=metrics, size=812_345, source=source))
+        texts[type(reporter_stream)] = [line.strip() for line in kept(reporter_stream.getvalue()) if line]
+    terminal, plain = texts[Tty], texts[io.StringIO]
+    assert [line.partition("eval_loss ")[2] for line in terminal] == [f"0.41 · 812 kB · from {near}", "0.41 · 812 kB"]
+    assert plain == [
+        f"{step}: reused, eval_loss 0.41, 812 kB, from {url}" for step, url in (("near", near), ("far", far))
+    ]

@@ -17,8 +17,7 @@ from olive_engine.contracts import Environment, Resources
 from olive_engine.digests import digest
 from olive_engine.errors import StoreCorrupt, SystemUnavailable
 from olive_engine.models import FileEntry, Manifest, Tree
-from olive_engine.store import Provenance, Record, Store
-from olive_engine.store import shared_libraries
+from olive_engine.store import Provenance, Record, Store, shared_libraries
 from olive_engine.store import shared_upkeep as upkeep
 from olive_engine.store.object_store import _patiently
 from olive_engine.store.shared import ENOUGH, Sent, SharedCache, SharedCorrupt, without_password

@@ -17,17 +17,18 @@ from pathlib import Path
 
 import pytest
 
-from olive_engine import __version__
+from olive_engine import __version__, machine
 from olive_engine.digests import digest, file_digest
 from olive_engine.environments import Environments, interpreter_of
 from olive_engine.errors import SystemUnavailable
+from olive_systems.python_environment import PythonEnvironment, PythonEnvironmentConfig
 from olive_systems.python_environment import environments as making
 from olive_systems.python_environment.environments import Recipe, known_key, own_base, provide
 from olive_systems.python_environment.index_settings import pip_settings, tool_variables
 from olive_systems.python_environment.installers import Pip, Uv, _pins, _run
 from olive_systems.python_environment.interpreters import described, installed
 from olive_systems.python_environment.logins import with_logins
-from olive_systems.python_environment.requirement_lines import Asked, asked_for, fault_of
+from olive_systems.python_environment.requirement_lines import Asked, asked_for, fault_of, faults
 
 SAME = (f"pydantic=={version('pydantic')}",)
 
@@ -235,7 +236,43 @@ def test_one_that_is_used_is_not_removed(fake, kept):
     kept.remove(made)
     assert kept.all() == ()
     assert not kept.folder(key).exists()
+    assert known_key(recipe_of("rich"), kept) == key  # the next is made of the same packages
+    assert provide(recipe_of("rich"), kept, nothing)[0] == key
+    assert len(fake.resolved) == 1
+
+
+def test_one_that_was_removed_is_the_same_to_a_probe_as_it_was(fake, kept, monkeypatch):
+    monkeypatch.setattr(machine, "best_device", lambda torch: "cpu" if torch == "2.8.0+cpu" else "gpu")
+    monkeypatch.setattr(fake, "resolve", lambda *_: ("Torch==2.8.0+cpu", "mine @ https://example.org/mine-1.zip"))
+    monkeypatch.setattr(
+        fake,
+        "install",
+        lambda folder, _: next(folder.glob("lib/*/site-packages")).joinpath("torch-2.8.0+cpu.dist-info").mkdir(),
+    )
+    config = PythonEnvironmentConfig(requirements=("torch",))
+    system = PythonEnvironment("far", config)
+    system.prepare(nothing)
+    before = system.environment_id
+    system.close()
+    (made,) = kept.all()
+    kept.remove(made)
+    after = PythonEnvironment("far", config)
+    assert (after.environment_id, after.resources.device) == (before, "cpu")
+    assert kept.all() == ()
+
+
+def test_what_requirements_came_to_is_forgotten_when_asked_for(fake, kept, monkeypatch):
+    for name in ("rich", "six", "click"):
+        monkeypatch.setattr(fake, "resolve", lambda *_, name=name: (f"{name}==1",))
+        provide(recipe_of(name), kept, nothing)[1].release()
+    rich, six = (made for name in ("rich", "six") for made in kept.all() if made.requirements == (name,))
+    kept.remove(rich, forget=True)
     assert known_key(recipe_of("rich"), kept) == ""  # the next is made of the newest that fits
+    kept.remove(six)
+    assert known_key(recipe_of("six"), kept) == six.key
+    kept.forget_unmade()
+    assert known_key(recipe_of("six"), kept) == ""
+    assert known_key(recipe_of("click"), kept) != ""
 
 
 @pytest.mark.parametrize("is_done", [True, False], ids=["made", "being made"])
@@ -393,9 +430,36 @@ def test_lines_that_cannot_be_kept_are_refused(line, what, tmp_path, monkeypatch
         asked_for([line], None)
 
 
-@pytest.mark.parametrize("line", ["numpy", "numpy >=2,<3 ; python_version > '3'", "a[b]", "--pre", "-r x", "./x.whl"])
+@pytest.mark.parametrize(
+    "line", ["numpy", "numpy >=2,<3 ; python_version > '3'", "a[b]", "--pre", "-r x", "./x-1-py3-none-any.whl"]
+)
 def test_lines_as_pip_takes_them_are_sound(line):
     assert fault_of(line) == ""
+
+
+@pytest.mark.parametrize("line", ["-e .", "--target x", "six --hash=sha256:ab", "../a", "olive-engine==0.0.1", "y y"])
+def test_lines_that_no_machine_takes_are_known_by_their_text(line):
+    assert f"`{line}`" in fault_of(line)
+
+
+def test_all_that_speaks_against_requirements_is_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-1.0.zip").mkdir()
+    (tmp_path / "b-1.0.zip").write_bytes(b"b")
+    (tmp_path / "all.txt").write_text("-e .\nsix\n-r gone.txt\n--user\n-c limits.txt\n./c-1.0.zip\n")
+    (tmp_path / "limits.txt").write_text("six==1 --hash=sha256:ab\n")
+    assert list(faults(["six", "./b-1.0.zip", "./a-1.0.zip"], None)) == [
+        "`./a-1.0.zip`: a folder cannot be a requirement here, for its contents may change; build a wheel of it with "
+        "`python -m pip wheel --no-deps FOLDER`, and name that"
+    ]
+    told = list(faults([], Path("all.txt")))
+    assert [each.partition(";")[0].removeprefix(f"{tmp_path}/") for each in told] == [
+        "all.txt: `-e .`: a folder cannot be a requirement here, for its contents may change",
+        f"the requirements file {tmp_path}/gone.txt cannot be read: No such file or directory",
+        "all.txt: `--user` cannot be used in the requirements of an environment that the engine makes",
+        "limits.txt: `six==1 --hash=sha256:ab`: hashes in requirements are not supported",
+        f"the required file {tmp_path}/c-1.0.zip cannot be read: No such file or directory",
+    ]
 
 
 @pytest.mark.parametrize(

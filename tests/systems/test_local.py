@@ -53,6 +53,28 @@ def test_variables_that_no_key_knows_are_refused(name, instead):
         LocalSystemConfig(environment_variables={name: "1"})
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "what", "hint"),
+    [
+        ("A", "${TOKEN}", "`${TOKEN}`", "did you mean ${env:TOKEN}?"),
+        ("A", "$TOKEN", "`$TOKEN`", "did you mean ${env:TOKEN}?"),
+        ("A", "${env:HOME}:${ENV:PATH}", "`${ENV:PATH}`", "did you mean ${env:PATH}?"),
+        ("A", "${{ x }}", "`${{ x }}`", "a variable is written ${env:NAME}"),
+        ("A_TOKEN", "${TOKEN}", "`${TOKEN}`", "did you mean ${env:TOKEN}?"),
+        ("A_TOKEN", "$TOKEN", "a `$`", "a variable is written ${env:NAME}"),  # it may be a part of the secret
+    ],
+)
+def test_what_looks_like_a_reference_and_is_none_is_doubtful(name, text, what, hint):
+    (doubt,) = LocalSystem.objections(LocalSystemConfig(environment_variables={name: text}))
+    assert (doubt.option, doubt.severity, doubt.hint) == (f"environment_variables.{name}", "warning", hint)
+    assert doubt.what.startswith(f"{what} is passed on as it is")
+
+
+def test_a_reference_and_plain_text_raise_no_doubt():
+    plain = {"A": "${env:TOKEN}", "B": "${env:X:-y}", "C": "5 $", "D": "$5"}
+    assert list(LocalSystem.objections(LocalSystemConfig(environment_variables=plain))) == []
+
+
 def test_a_job_in_this_process_leaves_its_random_numbers_alone(tmp_path):
     system = InProcess("here", LocalSystemConfig())
     random.seed(1)

@@ -14,17 +14,18 @@ import pytest
 from olive_engine import __version__, plan, run
 from olive_engine.config.draft import parse_tree
 from olive_engine.contracts import Probe
-from olive_engine.environments import interpreter_of
+from olive_engine.environments import Environments, interpreter_of
 from olive_engine.errors import InvalidWorkflow, SystemUnavailable
 from olive_engine.implementations import implementation
 from olive_engine.own_wheel import build_wheel
 from olive_engine.probing import known_environment, probe
+from olive_engine.reading import read_workflow
 from olive_engine.store import Store
 from olive_engine.testing.harness import Trial, write_job
 from olive_engine.testing.system_conformance import SystemConformance, wait
 from olive_engine.testing.toys import build_toy_model
 from olive_systems import PythonEnvironment
-from olive_systems.python_environment import PythonEnvironmentConfig
+from olive_systems.python_environment import PythonEnvironmentConfig, origins
 from olive_systems.python_environment.interpreters import activation, fingerprint
 from tests.engine.conftest import tree_bytes
 
@@ -105,6 +106,25 @@ def test_a_workflow_that_changes_environments_gives_the_local_bytes(home, tmp_pa
     assert record.output == Store(tmp_path / "cache-local").records.load(key).output  # equal environments, equal keys
     assert plan(mixed).to_run == ()
     assert run(mixed).executed == ()
+
+
+@pytest.mark.slow
+def test_an_environment_that_was_removed_is_made_again_only_when_a_step_runs_there(fresh_home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    build_toy_model(tmp_path / "base", (1.0, 2.0, 3.0))
+    system = {"type": "PythonEnvironment", "requirements": [*SAME], "workers": 1, "threads": 1}
+    passes = {"scale": {"type": "ToyScale", "factor": 2.0}}
+    tree = {"input_model": {"type": "HfModel", "model_path": "base"}, "passes": passes, "systems": {"far": system}}
+    tree |= {"host": "far", "output_dir": "out", "cache_dir": "cache"}
+    assert run(parse_tree(tree, tmp_path).raise_if_wrong()).executed == ("scale",)
+    kept = Environments()
+    (made,) = kept.all()
+    kept.remove(made)
+    assert run(parse_tree(tree, tmp_path).raise_if_wrong()).executed == ()
+    assert kept.all() == ()
+    passes["scale"]["factor"] = 3.0
+    assert run(parse_tree(tree, tmp_path).raise_if_wrong()).executed == ("scale",)
+    assert [each.key for each in kept.all()] == [made.key]
 
 
 @pytest.mark.slow
@@ -306,17 +326,23 @@ def refusal(**options) -> str:
     return str(refused.value)
 
 
-def test_an_environment_without_the_engine_is_told_the_line_that_installs_it(given):
+def test_an_environment_without_the_engine_is_told_the_line_that_installs_it(given, monkeypatch):
     (site_of(given) / f"olive_engine-{__version__}.dist-info").rmdir()
     python = interpreter_of(given)
     told = refusal(python_environment_path=given / "bin")
-    assert told == (
-        f"far: olive-engine is not installed in {python}; install the version that runs here: "
-        f"uv pip install --python {python} olive-engine=={__version__}; `olive environments wheel` packs the one that "
-        "runs here, which is a checkout, for that"
-    )
+    wheel = f"wheels/olive_engine-{__version__}-py3-none-any.whl"
+    assert told.splitlines() == [
+        f"far: olive-engine is not installed in {python}; install the version that runs here, a checkout:",
+        "  olive environments wheel --into wheels",
+        f"  uv pip install --python {python} '{wheel}[cpu]'",
+    ]
     install(site_of(given), "pip-24.0")
-    assert f": {python} -m pip install olive-engine=={__version__};" in refusal(python_environment_path=given)
+    last = refusal(python_environment_path=given).splitlines()[-1]
+    assert last == f"  {python} -m pip install '{wheel}[cpu]'"
+    assert build_wheel(given / "wheels") == given / wheel
+    monkeypatch.setattr(origins, "is_checkout", lambda: False)
+    told = refusal(python_environment_path=given)
+    assert told.endswith(f"runs here: {python} -m pip install 'olive-engine[cpu]=={__version__}'")
 
 
 def test_an_old_python_is_named(given):
@@ -374,7 +400,10 @@ def test_an_interpreter_that_is_not_here_is_named(fresh_home):
         ({"python_environment_path": "a", "python": "b"}, "python is for one that the engine makes"),
         ({"requirements": ["numpy >> 2"]}, "`numpy >> 2` is no requirement as pip takes it"),
         ({"requirements": [], "environment_variables": {"PATH": "a"}}, "write `prepend_to_path` instead"),
-        ({"requirements": [], "environment_variables": {"PYTHONPATH": "a"}}, "PYTHONPATH cannot be set"),
+        (
+            {"requirements": [], "environment_variables": {"PYTHONPATH": "a"}},
+            "PYTHONPATH cannot be set .* into that environment, or",
+        ),
         ({"requirements": [], "environment_variables": {"OMP_NUM_THREADS": "1"}}, "use `threads` instead"),
         ({"requirements": [], "environment_variables": {"PYTHONNOUSERSITE": ""}}, "name another environment instead"),
     ],
@@ -382,6 +411,49 @@ def test_an_interpreter_that_is_not_here_is_named(fresh_home):
 def test_what_cannot_be_is_refused(options, what):
     with pytest.raises(ValueError, match=what):
         PythonEnvironmentConfig(**options)
+
+
+def test_files_that_are_not_here_are_told_with_the_option_that_names_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.txt").write_text("-e .\n--index-url https://me:hush@example.org/x\n./gone-1.0.zip\n")
+
+    def told(**options) -> list[tuple[str, str, str]]:
+        found = PythonEnvironment.objections(PythonEnvironmentConfig(**options))
+        return [(each.option, each.severity, each.what.partition(";")[0]) for each in found]
+
+    missing = f"the requirements file {tmp_path}/gone.txt cannot be read: No such file or directory"
+    assert told(requirements=["six", "-r gone.txt"]) == [("requirements.1", "error", missing)]
+    assert told(requirements_file="gone.txt") == [("requirements_file", "error", missing)]
+    editable = f"{tmp_path}/r.txt: `-e .`: a folder cannot be a requirement here, for its contents may change"
+    assert told(requirements_file="r.txt") == [
+        ("requirements_file", "error", editable),
+        (
+            "requirements_file",
+            "error",
+            f"the required file {tmp_path}/gone-1.0.zip cannot be read: No such file or directory",
+        ),
+    ]
+    there = ("python_environment_path", "warning", f"there is no environment {tmp_path}/gone on this machine")
+    assert told(python_environment_path="gone") == [there]
+    assert told(python_environment_path=tmp_path) == []
+
+
+def test_a_file_that_is_not_here_is_an_error_of_the_workflow_at_its_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text(
+        "input_model: {type: HfModel, model_path: org/name}\n"
+        "systems:\n"
+        "  far: {type: PythonEnvironment, requirements_file: gone.txt, requirements: [six, -r gone.txt]}\n"
+        "  mine: {type: PythonEnvironment, python_environment_path: gone}\n"
+        "passes:\n  int4: {type: ModelBuilder, precision: int4}\n"
+    )
+    draft = read_workflow(["a.yaml"])
+    assert draft.workflow is None
+    assert [(each.severity, each.position.line, each.position.column) for each in draft.problems] == [
+        ("error", 3, 53),
+        ("error", 3, 83),
+        ("warning", 4, 60),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,38 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from olive_engine import machine
 from olive_engine.contracts import Accelerator, Resources
 from olive_engine.options import Options
-from olive_systems.variables import WorkerVariables
+from olive_systems.variables import Text, checked, refused
 
 DEFAULT_WORKERS = 2
 _OF_THE_COMMAND = ("PATH", "HOME", "USER")
 """Variables that the docker command reads, beside its own."""
+_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])"
+_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?:{_HOST}(?::\d+)?/)?{_PART}(?:/{_PART})*(?::\w[\w.-]{{0,127}})?(?:@[A-Za-z][\w+.-]*:[0-9a-fA-F]{{32,}})?",
+    re.ASCII,
+)
+"""As Docker reads it: a registry, a name, a tag, a digest."""
+
+
+def _image(text: str) -> str:
+    if not _IMAGE.fullmatch(text):
+        raise ValueError(
+            f"expected the name of an image such as registry.example/olive-engine:cpu, in lower case and without "
+            f"blanks, found {text!r}"
+        )
+    return text
+
+
+def _not_the_commands(name: str) -> str:
+    if name in _OF_THE_COMMAND or name.startswith(("DOCKER_", "LD_")):
+        raise ValueError(f"{name} cannot be set here, for the docker command reads it too; set it in the image")
+    return name
 
 
 def _size(text: str) -> str:
@@ -27,10 +49,18 @@ Size = Annotated[str, AfterValidator(_size)]
 """Bytes, or a number with a unit of Docker's."""
 
 
+ContainerVariables = dict[
+    Annotated[
+        str, AfterValidator(checked(refused("install the packages in the image"))), AfterValidator(_not_the_commands)
+    ],
+    Text,
+]
+
+
 class DockerSystemConfig(Options):
     """Options of a Docker system."""
 
-    image_name: str = Field(
+    image_name: Annotated[str, AfterValidator(_image)] = Field(
         min_length=1,
         description="The image, with Python 3.11 or later and this version of olive-engine; pulled if it is missing.",
         examples=["registry.example/olive-engine:cpu"],
@@ -75,15 +105,7 @@ class DockerSystemConfig(Options):
         min_length=1,
         description="The Python interpreter in the image: a name that is found there, or a path.",
     )
-    environment_variables: WorkerVariables = Field(default={}, description="Set in the containers.")
-
-    @field_validator("environment_variables")
-    @classmethod
-    def _not_the_commands(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if name in _OF_THE_COMMAND or name.startswith(("DOCKER_", "LD_")):
-                raise ValueError(f"{name} cannot be set here, for the docker command reads it too; set it in the image")
-        return value
+    environment_variables: ContainerVariables = Field(default={}, description="Set in the containers.")
 
     @model_validator(mode="after")
     def _one_device(self) -> DockerSystemConfig:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from olive_engine.contracts import Capabilities, Environment, Resources, System
+from olive_engine.contracts import Capabilities, Environment, Objection, Resources, System
 from olive_engine.digests import digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.options import Options
@@ -17,7 +17,7 @@ from olive_systems.docker.jobs import ContainerHandle
 from olive_systems.docker.mounts import mounts_of
 from olive_systems.docker.options import DockerSystemConfig, gpu_request, shares
 from olive_systems.processes import worker_settings
-from olive_systems.variables import resolved
+from olive_systems.variables import doubts, resolved
 
 LABEL = "olive-engine.job"
 """Every container has it: what an engine that died for good has left is found by it."""
@@ -40,6 +40,12 @@ class Docker(System):
         self._image = ""
         self._handles: list[ContainerHandle] = []
         self._workers, self._resources = shares(self._options)
+
+    @classmethod
+    def objections(cls, config: Options) -> Iterator[Objection]:
+        """Texts of variables that look like references and are none."""
+        if isinstance(config, DockerSystemConfig):
+            yield from doubts(config.environment_variables)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -23,7 +23,7 @@ from olive_engine.digests import digest
 from olive_engine.environments import RESOLVED, Environments, Hold, Made
 from olive_engine.errors import SystemUnavailable
 from olive_engine.own_wheel import build_wheel, own_requirements, wheel_digest
-from olive_engine.requirements import DISTRIBUTION
+from olive_engine.requirements import DISTRIBUTION, canonical
 from olive_engine.secrecy import Secrets
 from olive_systems.python_environment.installers import Installer, installer_for
 from olive_systems.python_environment.interpreters import Interpreter
@@ -72,6 +72,12 @@ def known_key(recipe: Recipe, kept: Environments) -> str:
     """The key of a recipe's environment, made or not; empty: what its requirements come to is not known yet."""
     packages = _known_packages(recipe, kept)
     return "" if packages is None else recipe.key(packages)
+
+
+def known_packages(recipe: Recipe, kept: Environments) -> dict[str, str]:
+    """The versions that a recipe's requirements came to, by name; what comes from a URL is left out."""
+    pins = (package.partition("==") for package in _known_packages(recipe, kept) or ())
+    return {canonical(name): version for name, equal, version in pins if equal}
 
 
 def provide(recipe: Recipe, kept: Environments, say: Callable[[str], None]) -> tuple[str, Hold]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from olive_engine import __version__
 from olive_engine.environments import Environments, Hold, interpreter_of
 from olive_engine.errors import SystemUnavailable
-from olive_engine.own_wheel import is_checkout
+from olive_engine.own_wheel import TAG, is_checkout
 from olive_engine.requirements import DISTRIBUTION
-from olive_systems.python_environment.environments import Recipe, known_key, own_base, provide
+from olive_systems.python_environment.environments import Recipe, known_key, known_packages, own_base, provide
 from olive_systems.python_environment.interpreters import (
     Interpreter,
     ask,
@@ -27,6 +27,9 @@ from olive_systems.python_environment.interpreters import (
 )
 from olive_systems.python_environment.requirement_lines import asked_for
 
+WHEELS = "wheels"
+"""The folder that a message proposes to pack the engine into."""
+
 
 class Origin(Protocol):
     """An environment that is there, or is to be."""
@@ -37,6 +40,9 @@ class Origin(Protocol):
 
     def described(self) -> Interpreter | None:
         """Its interpreter, as far as it can be told without starting anything; none: it cannot."""
+
+    def packages(self) -> Mapping[str, str]:
+        """The distributions that it holds, or is to hold, and their versions, as far as that can be told."""
 
     def ready(self, say: Callable[[str], None]) -> Interpreter:
         """Its interpreter, in which jobs can run.
@@ -68,6 +74,11 @@ class GivenEnvironment:
             return described(find_interpreter(self._place), self._kept)
         except SystemUnavailable:  # `ready` says why
             return None
+
+    def packages(self) -> Mapping[str, str]:
+        """Those that are installed there."""
+        found = self.described()
+        return installed(found) if found else {}
 
     def ready(self, say: Callable[[str], None]) -> Interpreter:  # noqa: ARG002 - nothing takes long
         """Look whether it is a Python with an engine."""
@@ -108,6 +119,16 @@ class MadeEnvironment:
         """That of the environment, if it is made."""
         key = self.id
         return described(interpreter_of(self._kept.folder(key)), self._kept) if key and self._kept.find(key) else None
+
+    def packages(self) -> Mapping[str, str]:
+        """Those that are installed there; before it is made, what its requirements came to."""
+        if found := self.described():
+            return installed(found)
+        try:
+            base = self._base()
+            return known_packages(self._recipe(base), self._kept) if base else {}
+        except SystemUnavailable:  # `ready` says why
+            return {}
 
     def ready(self, say: Callable[[str], None]) -> Interpreter:
         """Make it, if it is not there; it is held until it is released."""
@@ -156,8 +177,10 @@ def _require_engine(found: Interpreter) -> None:
         return
     python = shlex.quote(str(found.python))
     pip = f"{python} -m pip install" if "pip" in there else f"uv pip install --python {python}"
-    checkout = "; `olive environments wheel` packs the one that runs here, which is a checkout, for that"
-    raise SystemUnavailable(
-        f"olive-engine is not installed in {found.python}; install the version that runs here: "
-        f"{pip} {DISTRIBUTION}=={__version__}{checkout if is_checkout() else ''}"
-    )
+    what = f"olive-engine is not installed in {found.python}; install the version that runs here"
+    if is_checkout():
+        packed = f"{WHEELS}/{DISTRIBUTION.replace('-', '_')}-{__version__}-{TAG}.whl[cpu]"
+        raise SystemUnavailable(
+            f"{what}, a checkout:\n  olive environments wheel --into {WHEELS}\n  {pip} {shlex.quote(packed)}"
+        )
+    raise SystemUnavailable(f"{what}: {pip} {shlex.quote(f'{DISTRIBUTION}[cpu]=={__version__}')}")

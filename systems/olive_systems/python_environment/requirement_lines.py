@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 from pydantic import JsonValue
@@ -17,6 +19,9 @@ from olive_engine.digests import digest, file_digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.requirements import DISTRIBUTION, canonical
 from olive_systems.python_environment.logins import without_login
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 OPTIONS = (
     *("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--no-index", "--trusted-host"),
@@ -29,6 +34,7 @@ _COMMENT = re.compile(r"(^|\s)#.*$")
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tar.bz2")
 _FOUND = (*_ARCHIVES, ".tgz", ".tar", ".tar.xz", ".tbz", ".html", ".htm")
 """What pip and uv look at in a folder of `--find-links`."""
+_A_WHEEL = "my_tool-1.0-py3-none-any.whl or my_tool-1.0.tar.gz"
 _WHEEL = re.compile(r"(?P<name>[A-Za-z0-9._]+?)-[^-]+(-[^-]+){3,4}\.whl")
 _SOURCE = re.compile(r"(?P<name>[A-Za-z0-9._-]+)-[^-]+\.(zip|tar\.gz|tar\.bz2)")
 
@@ -60,8 +66,10 @@ def asked_for(requirements: Sequence[str], file: Path | None) -> Asked:
         SystemUnavailable: a file cannot be read, or a line asks for what no list of versions can hold.
     """
     found: dict[str, list[str]] = {"-r": [], "-c": [], "option": []}
-    for kind, line in (*_sorted(requirements, None, ()), *(_from_file(file, "-r", ()) if file else ())):
-        found[kind].append(line)
+    for line in _flat(requirements, file):
+        if line.fault:
+            raise SystemUnavailable(line.fault)
+        found[line.kind].append(line.text if line.kind == "option" else _requirement(line.text))
     extras = {extra for line in found["-r"] for extra in _own_extras(line) or ()}
     others = (line for line in found["-r"] if _own_extras(line) is None)
     sources = (_source(line) for line in found["option"])
@@ -70,12 +78,24 @@ def asked_for(requirements: Sequence[str], file: Path | None) -> Asked:
     )
 
 
+def faults(requirements: Sequence[str], file: Path | None) -> Iterator[str]:
+    """All that speaks against requirements on this machine, told by their text and by which files are here."""
+    for line in _flat(requirements, file):
+        if fault := line.fault or (line.kind != "option" and _unreadable(line.text)):
+            yield fault
+
+
 def fault_of(line: str) -> str:
     """What is wrong with a line, as far as it can be told without looking at this machine; empty: nothing."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     text = _COMMENT.sub("", line).strip()
-    if text.startswith("-") or _is_place(text) or _URL.match(text):
+    option, _ = _split(text)
+    if not text or option in _FILES or option in OPTIONS:
+        return ""
+    if fault := _unheld(text, option):
+        return fault
+    if _is_place(text) or _URL.match(text):
         return ""
     try:
         Requirement(text)
@@ -84,42 +104,57 @@ def fault_of(line: str) -> str:
     return ""
 
 
-def _own_extras(line: str) -> set[str] | None:
-    """The extras of a requirement that asks for the engine itself; none: it asks for something else.
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line that says something."""
 
-    Raises:
-        SystemUnavailable: it asks for another engine than the one that runs here.
-    """
+    kind: str
+    """``-r``, a requirement; ``-c``, a constraint; ``option``."""
+    text: str
+    fault: str = ""
+    """Why it cannot be used."""
+
+
+def _own_extras(line: str) -> set[str] | None:
+    """The extras of a requirement that asks for the engine itself; none: it asks for something else."""
+    asked = _own(line)
+    return None if asked is None else {canonical(extra) for extra in asked.extras}
+
+
+def _own(line: str) -> Requirement | None:
+    """A requirement that asks for the engine itself; none: it asks for something else."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
         asked = Requirement(line)
     except InvalidRequirement:
         return None  # a URL alone
-    if canonical(asked.name) != DISTRIBUTION:
-        return None
-    if asked.url or not asked.specifier.contains(__version__, prereleases=True):
-        raise SystemUnavailable(
-            f"`{line}` asks for another olive-engine than {__version__}, which runs here and is what its environments "
-            "get; leave the version out, or make the environment yourself and name it with `python_environment_path`"
-        )
-    return {canonical(extra) for extra in asked.extras}
+    return asked if canonical(asked.name) == DISTRIBUTION else None
 
 
-def _from_file(path: Path, kind: str, above: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
+def _flat(requirements: Sequence[str], file: Path | None) -> Iterator[_Line]:
+    """Each line that says something, those of files in their place."""
+    yield from _sorted(requirements, None, ())
+    if file:
+        yield from _from_file(file, "-r", ())
+
+
+def _from_file(path: Path, kind: str, above: tuple[Path, ...]) -> Iterator[_Line]:
     path = path.expanduser().absolute()
     if path in above:
-        raise SystemUnavailable(f"the requirements file {path} includes itself")
+        yield _Line(kind, str(path), f"the requirements file {path} includes itself")
+        return
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SystemUnavailable(f"the requirements file {path} cannot be read: {why}") from None
-    for found, line in _sorted(text.replace("\\\n", " ").splitlines(), path, above):
-        yield ("-c" if kind == "-c" and found == "-r" else found), line
+        yield _Line(kind, str(path), f"the requirements file {path} cannot be read: {why}")
+        return
+    for line in _sorted(text.replace("\\\n", " ").splitlines(), path, above):
+        yield replace(line, kind="-c") if kind == "-c" and line.kind == "-r" else line
 
 
-def _sorted(lines: Iterable[str], file: Path | None, above: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
+def _sorted(lines: Iterable[str], file: Path | None, above: tuple[Path, ...]) -> Iterator[_Line]:
     """Each line that says something, with what it is."""
     for raw in lines:
         line = _COMMENT.sub("", raw).strip()
@@ -130,21 +165,35 @@ def _sorted(lines: Iterable[str], file: Path | None, above: tuple[Path, ...]) ->
             place = (file.parent if file else Path()) / Path(value).expanduser()
             yield from _from_file(place, _FILES[option], (*above, *([file] if file else ())))
         elif option in OPTIONS:
-            yield "option", _with_place(option, value)
-        elif option in ("-e", "--editable"):
-            raise SystemUnavailable(f"`{line}`: {_NO_FOLDER}")
-        elif option:
-            raise SystemUnavailable(
-                f"`{line}` cannot be used in the requirements of an environment that the engine makes; of options "
-                f"there are -r, -c, {', '.join(OPTIONS)}"
-            )
-        elif " --hash" in line:
-            raise SystemUnavailable(
-                f"`{line}`: hashes in requirements are not supported; leave them out, or make the environment yourself "
-                "with pip and name it with `python_environment_path`"
-            )
+            yield _Line("option", _with_place(option, value))
         else:
-            yield "-r", _requirement(line)
+            fault = _unheld(line, option)
+            yield _Line("-r", line, f"{file}: {fault}" if fault and file else fault)
+
+
+def _unheld(line: str, option: str) -> str:
+    """Why a line cannot be used, whatever is on this machine; empty: it can."""
+    if option in ("-e", "--editable"):
+        return f"`{line}`: {_NO_FOLDER}"
+    if option:
+        return (
+            f"`{line}` cannot be used in the requirements of an environment that the engine makes; of options there "
+            f"are -r, -c, {', '.join(OPTIONS)}"
+        )
+    if " --hash" in line:
+        return (
+            f"`{line}`: hashes in requirements are not supported; leave them out, or make the environment yourself "
+            "with pip and name it with `python_environment_path`"
+        )
+    if _is_place(line) and _archive(line) is None:
+        return f"`{line}` is neither a requirement such as `numpy>=2` nor a file such as {_A_WHEEL}; {_NO_FOLDER}"
+    own = _own(line)
+    if own and (own.url or not own.specifier.contains(__version__, prereleases=True)):
+        return (
+            f"`{line}` asks for another olive-engine than {__version__}, which runs here and is what its environments "
+            "get; leave the version out, or make the environment yourself and name it with `python_environment_path`"
+        )
+    return ""
 
 
 _NO_FOLDER = (
@@ -202,18 +251,38 @@ def _state(path: Path) -> tuple[int, int]:
 
 def _requirement(line: str) -> str:
     """A requirement that means the same in any folder."""
-    if not _is_place(line):
-        name, at, url = line.partition("@")
-        return f"{name.strip()} @ {_file_url(_local(url.strip()))}" if at and url.strip().startswith("file:") else line
-    path = _local(line) if line.startswith("file:") else Path(line).expanduser().absolute()
-    match = _WHEEL.fullmatch(path.name) or _SOURCE.fullmatch(path.name)
+    path = _place(line)
+    if path is None:
+        return line
+    if fault := _unreadable(line):
+        raise SystemUnavailable(fault)
+    match = _archive(line) if _is_place(line) else None
+    name = match["name"] if match else line.partition("@")[0].strip()
+    return f"{name} @ {_file_url(path)}"
+
+
+def _unreadable(line: str) -> str:
+    """Why the file that a requirement names cannot be installed; empty: it can, or none is named."""
+    path = _place(line)
+    if path is None or path.is_file():
+        return ""
     if path.is_dir():
-        raise SystemUnavailable(f"`{line}`: {_NO_FOLDER}")
-    if match is None:
-        raise SystemUnavailable(
-            f"`{line}` is neither a requirement such as `numpy>=2` nor a file {' or '.join(_ARCHIVES)}"
-        )
-    return f"{match['name']} @ {_file_url(path)}"
+        return f"`{line}`: {_NO_FOLDER}"
+    return f"the required file {path} cannot be read: {os.strerror(errno.ENOENT)}"
+
+
+def _place(line: str) -> Path | None:
+    """The file of this machine that a requirement names; none: it names none."""
+    if _is_place(line):
+        return _local(line) if line.startswith("file:") else Path(line).expanduser().absolute()
+    _, at, url = line.partition("@")
+    return _local(url.strip()) if at and url.strip().startswith("file:") else None
+
+
+def _archive(line: str) -> re.Match[str] | None:
+    """The parts of the name of a wheel or an archive, if a place has such a name."""
+    name = (_local(line) if line.startswith("file:") else Path(line)).name
+    return _WHEEL.fullmatch(name) or _SOURCE.fullmatch(name)
 
 
 def _is_place(text: str) -> bool:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from olive_engine import machine
-from olive_engine.contracts import Accelerator, Capabilities, Environment, Resources, System
+from olive_engine.contracts import Accelerator, Capabilities, Environment, Objection, Resources, System
 from olive_engine.digests import digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.options import Options
+from olive_engine.secrecy import KNOWN_FORMS, MASK
 from olive_systems.crew import Crew
 from olive_systems.local import MOST_WORKERS, LocalSystemConfig
 from olive_systems.places import Places, places
 from olive_systems.processes import WorkerHandle, worker_variables
-from olive_systems.variables import resolved
+from olive_systems.variables import Text, checked, doubts, refused, resolved
 
 if TYPE_CHECKING:  # what makes and examines environments is imported where it is used: reading a file needs none of it
     from olive_systems.python_environment.interpreters import Interpreter
@@ -29,6 +30,26 @@ _DECIDED = {
     **dict.fromkeys(("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONNOUSERSITE"), "name another environment"),
 }
 """Variables that the environment decides on -> what to do instead of setting them."""
+_PACKAGES = "install the packages into that environment, or list them in its `requirements`,"
+
+
+def _not_decided(name: str) -> str:
+    if instead := _DECIDED.get(name.upper()):
+        raise ValueError(f"{name} cannot be set, for the environment decides on it; {instead} instead")
+    return name
+
+
+def _sound_line(line: str) -> str:
+    from olive_systems.python_environment.requirement_lines import fault_of
+
+    if fault := fault_of(line):
+        raise ValueError(fault)
+    return line
+
+
+EnvironmentVariables = dict[
+    Annotated[str, AfterValidator(checked(refused(_PACKAGES))), AfterValidator(_not_decided)], Text
+]
 
 
 class PythonEnvironmentConfig(LocalSystemConfig):
@@ -40,7 +61,7 @@ class PythonEnvironmentConfig(LocalSystemConfig):
         "Scripts), or its interpreter.",
         examples=["envs/onnx/bin"],
     )
-    requirements: tuple[str, ...] | None = Field(
+    requirements: tuple[Annotated[str, AfterValidator(_sound_line)], ...] | None = Field(
         default=None,
         description="What an environment is to hold that the engine makes, and keeps for every workflow: lines as pip "
         "takes them. This olive-engine comes with them; an empty list is an environment with nothing else.",
@@ -60,23 +81,9 @@ class PythonEnvironmentConfig(LocalSystemConfig):
         default=(), description="Folders that its workers look for programs in first, before those of the environment."
     )
 
-    @field_validator("requirements")
-    @classmethod
-    def _are_requirements(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        from olive_systems.python_environment.requirement_lines import fault_of
-
-        for fault in (fault_of(line) for line in value or ()):
-            if fault:
-                raise ValueError(fault)
-        return value
-
-    @field_validator("environment_variables")
-    @classmethod
-    def _not_decided(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if instead := _DECIDED.get(name.upper()):
-                raise ValueError(f"{name} cannot be set, for the environment decides on it; {instead} instead")
-        return value
+    environment_variables: EnvironmentVariables = Field(
+        default={}, description=LocalSystemConfig.model_fields["environment_variables"].description
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> PythonEnvironmentConfig:
@@ -106,6 +113,29 @@ class PythonEnvironment(System):
         self._origin = _origin(self._options)
         self._interpreter: Interpreter | None = None
         self._crew: Crew | None = None
+
+    @classmethod
+    def objections(cls, config: Options) -> Iterator[Objection]:
+        """Files that its requirements name and that cannot be used; an environment that is not here may be elsewhere.
+
+        So may be the one that a file is written for: that is a doubt alone.
+        """
+        if not isinstance(config, PythonEnvironmentConfig):
+            return
+        from olive_systems.python_environment.requirement_lines import faults
+
+        yield from doubts(config.environment_variables)
+        for index, line in enumerate(config.requirements or ()):
+            yield from (Objection(f"requirements.{index}", _masked(fault)) for fault in faults((line,), None))
+        if config.requirements_file:
+            told = faults((), config.requirements_file)
+            yield from (Objection("requirements_file", _masked(fault)) for fault in told)
+        place = config.python_environment_path
+        if place and not place.expanduser().exists():
+            what = f"there is no environment {place.expanduser().absolute()} on this machine"
+            yield Objection(
+                "python_environment_path", what, "make it, or correct its path, before a run", severity="warning"
+            )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -194,10 +224,7 @@ class PythonEnvironment(System):
         """Found out when it is first needed: GPUs are asked for."""
         options = self._options
         if not options.accelerators:
-            from olive_systems.python_environment.interpreters import installed
-
-            found = self._interpreter or self._origin.described()
-            device = machine.best_device(installed(found).get("torch", "") if found else "")
+            device = machine.best_device(self._origin.packages().get("torch", ""))
             options = options.model_copy(update={"accelerators": (Accelerator(device=device),)})
         return places(options, options.environment_variables)
 
@@ -221,6 +248,11 @@ class PythonEnvironment(System):
         first = [str(folder.expanduser().absolute()) for folder in self._options.prepend_to_path]
         command = [str(python), "-P", "-m", "olive_engine.worker", "--serve"]
         return Crew(command, activation(python, own, first), self._places)
+
+
+def _masked(text: str) -> str:
+    """A message without the logins of URLs in it."""
+    return KNOWN_FORMS.sub(MASK, text)
 
 
 def _origin(options: PythonEnvironmentConfig) -> Origin:

@@ -182,6 +182,31 @@ def test_variables_that_would_change_more_than_the_job_are_refused(name):
         DockerSystemConfig(image_name="x", environment_variables={name: "1"})
 
 
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "olive",
+        "me/olive_engine:1.0-cpu",
+        "localhost:5000/a/b--c",
+        "Registry.Example/x",
+        "[::1]:5000/x",
+        f"ghcr.io/a/b:1@sha256:{DIGEST}",
+        f"sha256:{DIGEST}",
+    ],
+)
+def test_names_of_images_are_those_of_docker(name):
+    assert DockerSystemConfig(image_name=name).image_name == name
+
+
+@pytest.mark.parametrize("name", ["my olive", "Olive", "a/B", "a:", "a::1", "-x", "a//b", "a@sha256:12", "a:1\n", "é"])
+def test_what_is_no_name_of_an_image_is_refused(name):
+    with pytest.raises(ValueError, match="expected the name of an image such as"):
+        DockerSystemConfig(image_name=name)
+
+
 @pytest.mark.parametrize(
     ("options", "what"),
     [
