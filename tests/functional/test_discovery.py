@@ -120,9 +120,12 @@ def test_the_example_fits_the_schema_of_the_pass() -> None:
 
 
 @pytest.mark.parametrize("command", ["passes", "systems", "metrics"])
-def test_an_unknown_name_is_json_free_and_exits_with_2(command: str) -> None:
+def test_an_unknown_name_is_told_to_people_and_programs_and_exits_with_2(command: str) -> None:
     result = call(command, "LoRe", "--json")
-    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.exit_code == 2
+    said = json.loads(result.stdout)
+    assert (said["event"], said["type"]) == ("error", "UsageError")
+    assert "is called `LoRe`" in said["message"]
     assert "is called `LoRe`" in result.stderr
 
 
