@@ -230,7 +230,7 @@ def test_a_base_that_has_moved_is_found_where_it_is(make, project):
     assert run(make({**tune, "merge": {"type": "ToyMerge"}}, **moved)).executed == ("merge",)
 
 
-def test_environment_variables_of_a_system_count_and_what_secret_references_lead_to_does_not(make, project, monkeypatch):
+def test_variables_of_a_system_count_and_what_secret_references_lead_to_does_not(make, project, monkeypatch):
     def workflow(level="1", secret="hush"):
         variables = {"LEVEL": level, "A_SECRET": secret, "OTHER": "${env:OTHER_SECRET}"}
         systems = {"here": {"type": "LocalSystem", "environment_variables": variables}}
