@@ -1,9 +1,12 @@
 """On every system failures end alike, with nothing half-made in the cache; a graph over all gives one result."""
 
+import _thread
+import threading
+
 import pytest
 
 from olive_engine import plan, run
-from olive_engine.errors import PassFailed
+from olive_engine.errors import Interrupted, PassFailed
 from olive_engine.reporting.events import StepFinished, StepStarted
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.store import Store
@@ -53,6 +56,29 @@ def test_a_failure_leaves_nothing_half_made(make, project, systems, place, misbe
     mended = make({**passes, "middle": middle}, systems=systems)
     assert run(mended).executed == ("middle", "last")
     assert (project / "output" / "model" / "numbers.json").read_text() == "[12.0, 24.0, 36.0]"
+
+
+class Impatient(Recorder):
+    """Somebody who presses Ctrl-C a second after the slow step has begun."""
+
+    def on_event(self, event):
+        super().on_event(event)
+        if isinstance(event, StepStarted) and event.step == "slow":
+            threading.Timer(1.0, _thread.interrupt_main).start()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "DetachedSystem"])  # that one cannot stop
+def test_a_cancelled_job_ends_and_leaves_nothing_half_made(make, project, systems, fake, place):  # noqa: F811 - the fixture
+    passes = {"first": {"type": "ToyScale"}, "slow": {"type": "ToyScale", "seconds": 60.0, "host": place}}
+    with pytest.raises(Interrupted):
+        run(make(passes, systems=systems), Impatient())
+    store = Store(project / ".olive-cache")
+    assert [record.step for _, record in store.records.each()] == ["first"]
+    assert store.verify() == []
+    assert list((project / ".olive-cache" / "jobs").glob("*/submitted")) == []
+    assert fake.containers() == []
+    assert plan(make(passes, systems=systems)).to_run == ("slow",)
 
 
 @pytest.mark.slow
