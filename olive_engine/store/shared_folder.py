@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from olive_engine.errors import SystemUnavailable
@@ -26,11 +27,16 @@ class SharedFolder:
     def fault(self, *, writing: bool = False) -> str:
         """Why it cannot be used, in a sentence; empty: it can, or it is new and may be made."""
         writing = writing or self._writes
-        if self.path.is_dir():
-            self._seen = True
-            return ""
-        if self.path.exists():
+        try:
+            mode = self.path.stat().st_mode  # asked once: another engine may make it between two questions
+        except (FileNotFoundError, NotADirectoryError):
+            return self._missing(writing=writing)
+        if not stat.S_ISDIR(mode):
             return f"{self.path} is a file, and no folder"
+        self._seen = True
+        return ""
+
+    def _missing(self, *, writing: bool) -> str:
         if self._seen:
             return f"the folder {self.path} is not there any more"
         if writing and self.path.parent.is_dir():
@@ -56,10 +62,7 @@ class SharedFolder:
         Raises:
             SystemUnavailable: it has gone during the run, or the folder that it should be in is not there either.
         """
-        if self.path.is_dir():
-            self._seen = True
-        elif self.is_new:
-            self.path.mkdir(exist_ok=True)
-            self._seen = True
-        else:
-            raise SystemUnavailable(self.fault(writing=True) or f"there is no folder {self.path}; create it first")
+        if fault := self.fault(writing=True):
+            raise SystemUnavailable(fault)
+        self.path.mkdir(exist_ok=True)  # another engine may make it at this moment
+        self._seen = True
