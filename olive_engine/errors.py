@@ -4,6 +4,7 @@
     ├── InvalidWorkflow        the file is wrong; nothing ran; exit code 2
     ├── PassFailed             a step failed; the others were finished; exit code 1
     ├── SystemUnavailable      the place where a step should run cannot run it; exit code 1
+    │   └── Unreachable        it cannot be asked now about a job that it was handed
     ├── StoreCorrupt           the cache holds something other than what was put there; exit code 1
     └── Interrupted            the user stopped the run; finished steps are kept; exit code 130
 
@@ -13,6 +14,7 @@ A pass itself raises whatever it likes; the executor wraps it in `PassFailed` wi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Literal
 
 ConfigPath = tuple[str | int, ...]
@@ -101,6 +103,10 @@ class SystemUnavailable(WorkflowError):
     """A system cannot do its work now: its environment is missing, of another version, or unreachable."""
 
 
+class Unreachable(SystemUnavailable):
+    """A system cannot be asked now about a job that it was handed. The job may run on: a later run looks for it."""
+
+
 class StoreCorrupt(WorkflowError):
     """Bytes in the cache differ from the digest they are stored under; they have been moved to quarantine."""
 
@@ -109,10 +115,28 @@ class StoreCorrupt(WorkflowError):
         self.digest = digest
 
 
+@dataclass(frozen=True, slots=True)
+class LeftRunning:
+    """A job that goes on without the engine, on a system that it was handed to."""
+
+    system: str
+    steps: tuple[str, ...]
+    folder: Path
+    """The job's folder in the cache."""
+
+    def __str__(self) -> str:
+        return f"{self.system}: {', '.join(self.steps)}"
+
+
 class Interrupted(WorkflowError):
     """The user stopped the run. Finished steps are in the cache; the same command continues."""
 
     exit_code: ClassVar[int] = 130
+
+    def __init__(self, message: str, left: tuple[LeftRunning, ...] = ()) -> None:
+        super().__init__(message)
+        self.left = left
+        """The jobs that were not stopped, as the user wished; a run of the same workflow takes them over."""
 
 
 class Stopped(Exception):

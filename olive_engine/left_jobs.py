@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from olive_engine.config.workflow import Workflow
 from olive_engine.contracts import Handle, Job, System
 from olive_engine.errors import SystemUnavailable
-from olive_engine.job_run import read_job
+from olive_engine.job_folder import read_job
 from olive_engine.store import Store
 from olive_engine.store.files import remove_tree
 from olive_engine.store.store import SUBMITTED as MARK
@@ -69,6 +69,11 @@ def mark_submitted(folder: Path, system: System, purpose: str) -> None:
 def mark_settled(folder: Path) -> None:
     """Say that the end of the job was seen, and whatever came of it is kept."""
     (folder / MARK).unlink(missing_ok=True)
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a job was submitted and nobody has seen its end."""
+    return (folder / MARK).is_file()
 
 
 def left_jobs(store: Store) -> dict[str, LeftJob]:

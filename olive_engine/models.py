@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
 
 from olive_engine.digests import digest
 
@@ -38,6 +38,15 @@ class Tree(BaseModel):
     files: dict[str, FileEntry]
     location: str = ""
     places: dict[str, str] = {}
+
+    @field_validator("files", "places")
+    @classmethod
+    def _in_their_folder(cls, names: dict[str, Any]) -> dict[str, Any]:
+        """What is read from elsewhere must not name a file outside the folder that it is fetched into."""
+        for path in (*names, *(place for place in names.values() if isinstance(place, str))):
+            if "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+                raise ValueError(f"{path!r} is not the name of a file in a folder")
+        return names
 
     def place_of(self, name: str) -> str:
         """Where a file lies under `location`."""

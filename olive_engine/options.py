@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 M = TypeVar("M")
 
@@ -56,3 +56,16 @@ def marked(options: type[Options], mark: type[M]) -> Iterator[tuple[str, M]]:
         yield from ((name, meta) for meta in info.metadata if isinstance(meta, mark))
         if isinstance(info.annotation, type) and issubclass(info.annotation, Options):
             yield from ((f"{name}.{inner}", meta) for inner, meta in marked(info.annotation, mark))
+
+
+def unmarked(options: Options, *marks: type[object]) -> dict[str, JsonValue]:
+    """The options as JSON, without those that carry a mark of these types."""
+    values = options.model_dump(mode="json")
+    for mark in marks:
+        for name, _ in marked(type(options), mark):
+            *groups, last = name.split(".")
+            inner = values
+            for group in groups:
+                inner = inner[group]
+            inner.pop(last, None)
+    return values

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from olive_engine.contracts import Known
 from olive_engine.digests import digest
-from olive_engine.options import DataRef, Options, Packable, marked
+from olive_engine.options import DataRef, Packable, unmarked
 from olive_engine.planner import Step
 from olive_engine.registry import find_pass
 
@@ -23,7 +23,7 @@ def pack_of(step: Step) -> Hashable | None:
     if cls is None or cls.alone_because(node.config, Known()):
         return None
     common: dict[str, JsonValue] = {
-        "options": _fixed_options(node.config),
+        "options": unmarked(node.config, Packable, DataRef),
         "inputs": step.ingredients["inputs"],
         "data": step.ingredients["data"],
     }
@@ -49,16 +49,3 @@ def share(step: Step, others: Sequence[Step], jobs: int) -> tuple[Step, ...]:
 def _weight(step: Step) -> float:
     cls = find_pass(step.node.type)
     return cls.pack_weight(step.node.config) if cls else 1.0
-
-
-def _fixed_options(config: Options) -> JsonValue:
-    """The options in which the members of a pack are equal; data is compared by its contents."""
-    options = config.model_dump(mode="json")
-    for mark in (Packable, DataRef):
-        for name, _ in marked(type(config), mark):
-            *groups, last = name.split(".")
-            inner = options
-            for group in groups:
-                inner = inner[group]
-            del inner[last]
-    return dict(options)

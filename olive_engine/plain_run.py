@@ -15,6 +15,7 @@ from olive_engine.contracts import System
 from olive_engine.errors import InvalidWorkflow, PassFailed, Problem, StoreCorrupt, SystemUnavailable
 from olive_engine.evaluation.verdicts import judge_all
 from olive_engine.executor import Outcome, execute
+from olive_engine.ground import Ground
 from olive_engine.left_jobs import purpose_of, stop_superseded
 from olive_engine.outputs import Written
 from olive_engine.planner import Plan
@@ -25,7 +26,7 @@ from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.results import FinalModel, RunResult, StepResult
 from olive_engine.store import Store
-from olive_engine.store.shared import SharedCorrupt
+from olive_engine.store.shared_contents import SharedCorrupt
 
 REPLANS = 3
 """How many plans of a run damaged files of this machine's cache may spoil before it is given up."""
@@ -33,9 +34,7 @@ REPLANS = 3
 
 def run_plain(
     workflow: Workflow,
-    store: Store,
-    systems: Mapping[str, System],
-    listener: Reporter,
+    ground: Ground,
     said: tuple[Problem, ...] = (),
     *,
     since: float | None = None,
@@ -45,9 +44,7 @@ def run_plain(
 
     Args:
         workflow: a judged one whose hub names are pinned.
-        store: of its cache.
-        systems: by name.
-        listener: hears every event.
+        ground: its cache and systems, who hears of it.
         said: what speaks against the workflow whatever the machine; told with what speaks against it here.
         since: when the run began, by `time.perf_counter`; none: now.
         done: steps that were computed for it before.
@@ -59,7 +56,8 @@ def run_plain(
         Interrupted: Ctrl-C; finished steps are in the cache.
     """
     started = time.perf_counter() if since is None else since
-    current, outcome, written = _carry_out(workflow, store, systems, listener, said)
+    store, systems, listener = ground.store, ground.systems, ground.listener
+    current, outcome, written = _carry_out(workflow, ground, said)
     result = _result(workflow, current, outcome, written, time.perf_counter() - started)
     try:
         outputs.write_run(workflow, _report(result, current, outcome))
@@ -84,25 +82,23 @@ def run_plain(
     return result
 
 
-def _carry_out(
-    workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter, said: tuple[Problem, ...]
-) -> tuple[Plan, Outcome, Written]:
+def _carry_out(workflow: Workflow, ground: Ground, said: tuple[Problem, ...]) -> tuple[Plan, Outcome, Written]:
     """Plan, execute, write; again from the plan when a cached file turns out to be damaged, here or in a shared cache.
 
     `said` is what speaks against the workflow whatever the machine, and is told with what speaks against it here.
     """
     damaged, doubtful = 0, True
     while damaged < REPLANS:
-        current, doubts = plan_checked(workflow, store, systems, listener)
-        listener.on_event(events.PlanMade(planned_steps(current)))
+        current, doubts = plan_checked(workflow, ground)
+        ground.listener.on_event(events.PlanMade(planned_steps(current)))
         for doubt in (*said, *doubts) if doubtful else ():
-            listener.on_event(events.Warned(str(doubt)))
+            ground.listener.on_event(events.Warned(str(doubt)))
         doubtful = False
         try:
-            outcome = execute(current, store, systems, listener, purpose=purpose_of(workflow))
+            outcome = execute(current, ground, purpose=purpose_of(workflow))
             if outcome.failures:
                 return current, outcome, Written({}, {})
-            return current, outcome, outputs.write_results(workflow, current, outcome, store, systems)
+            return current, outcome, outputs.write_results(workflow, current, outcome, ground.store, ground.systems)
         except SharedCorrupt:  # how often that can happen in a run is the shared cache's to limit
             pass
         except StoreCorrupt:
@@ -114,15 +110,14 @@ def _carry_out(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def plan_checked(
-    workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter
-) -> tuple[Plan, tuple[Problem, ...]]:
+def plan_checked(workflow: Workflow, ground: Ground) -> tuple[Plan, tuple[Problem, ...]]:
     """The plan with everything known that only a run may ask for, and what speaks against it without forbidding it.
 
     Raises:
         InvalidWorkflow: the systems cannot do what is asked of them.
         SystemUnavailable: a system cannot be asked, or made ready.
     """
+    store, systems, listener = ground.store, ground.systems, ground.listener
     probe_unknown(graph.build(workflow), systems, store, _tell(listener))
     if store.shared:
         store.shared.look()

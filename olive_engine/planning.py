@@ -23,6 +23,7 @@ from olive_engine.search.searched import searches
 from olive_engine.staging import CachedResults
 from olive_engine.store import Store
 from olive_engine.store.shared import SharedCache
+from olive_engine.store.shared_site import SharedSite
 
 DEFAULT_SYSTEM = "LocalSystem"
 DEBUG_SYSTEM = "InProcess"
@@ -104,9 +105,9 @@ def preflight(workflow: Workflow, made: Plan) -> tuple[Problem, ...]:
 def _sharing_doubts(workflow: Workflow) -> Iterator[Problem]:
     """Why the shared cache would be left out, as far as that can be told without a network."""
     if workflow.shared_cache is not None:
-        shared = SharedCache(workflow.shared_cache, workflow.base_dir)
-        if doubt := shared.doubt():
-            what = f"the shared cache {shared.url} would be left out: {doubt}"
+        site = SharedSite(workflow.shared_cache, workflow.base_dir)
+        if doubt := site.doubt():
+            what = f"the shared cache {site.url} would be left out: {doubt}"
             yield Problem(("shared_cache",), what, severity="warning")
 
 

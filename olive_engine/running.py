@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from olive_engine import hub, outputs
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import Interrupted, InvalidWorkflow
+from olive_engine.ground import Detach, Ground
 from olive_engine.plain_run import run_plain
 from olive_engine.planning import opened
 from olive_engine.preflight import not_yet
@@ -20,7 +21,9 @@ from olive_engine.search.searched import check_installed, searches
 from olive_engine.store import Store
 
 
-def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = False) -> RunResult:
+def run(
+    workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = False, detach: Detach | None = None
+) -> RunResult:
     """Run a workflow: reuse what the cache has, compute the rest, write the final models to `output_dir`.
 
     It returns when all is done; steps run in worker processes meanwhile. It may be called in any thread, several times
@@ -30,12 +33,14 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
         workflow: what to run.
         reporter: hears every event, in this thread. An exception that it raises stops the run and comes out of it.
         debug: run one step at a time in this process, where a debugger reaches.
+        detach: asked at Ctrl-C about the jobs that can go on without the engine, on a system such as Azure ML: true
+            leaves them, and the next run of the workflow takes them over. None: they are stopped, as all others are.
 
     Raises:
         InvalidWorkflow: nothing was run; the workflow must be changed, or packages installed.
         PassFailed: steps failed; independent ones were finished and are in the cache.
         SystemUnavailable: a system cannot run its steps.
-        Interrupted: Ctrl-C; finished steps are in the cache.
+        Interrupted: Ctrl-C; finished steps are in the cache. Its `left` are the jobs that go on.
     """
     heard = _Heard(reporter or Reporter())
     draft = reread(workflow)
@@ -47,12 +52,13 @@ def run(workflow: Workflow, reporter: Reporter | None = None, *, debug: bool = F
         pinned = hub.pin(workflow, online=True)
         with opened(pinned, debug=debug) as (store, systems), store.in_use(), _sharing(store, heard):
             refresh(pinned, systems, store, lambda name, message: heard.on_event(events.SystemSaid(name, message)))
+            ground = Ground(store, systems, heard, detach)
             if searches(pinned):
                 check_installed()
                 from olive_engine.sweep_run import run_sweep  # Optuna is for those who search
 
-                return run_sweep(pinned, store, systems, heard, draft.problems)
-            return run_plain(pinned, store, systems, heard, draft.problems)
+                return run_sweep(pinned, ground, draft.problems)
+            return run_plain(pinned, ground, draft.problems)
     except KeyboardInterrupt:
         raise Interrupted("stopped; finished steps are kept") from None
     except _ReporterRaised as raised:

@@ -9,7 +9,7 @@ from olive_engine.config.workflow import INPUT_MODEL
 from olive_engine.contracts import Item, Job, Segment, System
 from olive_engine.errors import StoreCorrupt, SystemUnavailable
 from olive_engine.graph import Node
-from olive_engine.job_run import input_folder
+from olive_engine.job_folder import input_folder
 from olive_engine.models import Artifact, Manifest, Predictions, PreparedData, Tree, tokenizer_part
 from olive_engine.planner import Plan, Step
 from olive_engine.registry import find_metric, find_pass
@@ -213,7 +213,7 @@ class CachedResults:
 
     def _shared(self, key: str, node: Node) -> Record | None:
         shared = self._store.shared
-        if shared is None or node.private or node.until < 1 or not (self._online or shared.is_local):
+        if shared is None or node.private or node.until < 1 or not (self._online or shared.site.is_local):
             return None
         record = shared.find(key)
         if record is None or not _is_result_of(node, record):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,14 +13,13 @@ from pydantic import JsonValue
 
 from olive_engine import outputs
 from olive_engine.config.workflow import Workflow
-from olive_engine.contracts import System
 from olive_engine.errors import Failure, PassFailed, Problem, SystemUnavailable
+from olive_engine.ground import Ground
 from olive_engine.plain_run import plan_checked, run_plain
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.results import RunResult, SweepResult
 from olive_engine.search.assignment import applied, shown, with_each_pass
-from olive_engine.search.carrying import Ground
 from olive_engine.search.correlation import doubts, rank_correlations
 from olive_engine.search.export import write_csv
 from olive_engine.search.report import write_report
@@ -28,30 +27,26 @@ from olive_engine.search.retraining import left_out, retrain_command, retraining
 from olive_engine.search.searching import Searched, Stage, chosen, search, seed_of
 from olive_engine.search.stages import strategy_of
 from olive_engine.search.summary import Retrain, SweepSummary
-from olive_engine.store import Store
 from olive_engine.writing import save_workflow
 
 
-def run_sweep(
-    workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter, said: tuple[Problem, ...]
-) -> RunResult:
+def run_sweep(workflow: Workflow, ground: Ground, said: tuple[Problem, ...]) -> RunResult:
     """Carry a search out, or go on with it, and bring the best trials' models to their ends.
 
     Args:
         workflow: a judged one whose hub names are pinned.
-        store: of its cache.
-        systems: by name.
-        listener: hears every event.
+        ground: its cache and systems, who hears of it.
         said: what speaks against the workflow whatever the machine.
 
     Raises:
         PassFailed: no trial was completed, or a step of a best one failed.
         Interrupted: Ctrl-C, or somebody asked the search to stop.
     """
-    started, counter = time.perf_counter(), _Counter(listener)
-    for doubt in dict.fromkeys([*said, *_preflight(workflow, store, systems, listener)]):
+    started, listener = time.perf_counter(), ground.listener
+    counter = _Counter(listener)
+    for doubt in dict.fromkeys([*said, *_preflight(workflow, ground)]):
         listener.on_event(events.Warned(str(doubt)))
-    searched = search(workflow, Ground(store, systems, counter))
+    searched = search(workflow, replace(ground, listener=counter))
     last = searched.last
     summary = summary_of(workflow, last)
     if summary.warning:
@@ -71,9 +66,7 @@ def run_sweep(
             applied(workflow, chosen(searched.stages, trial.assignment)).model_copy(
                 update={"output_dir": str(files[trial.number].parent)}
             ),
-            store,
-            systems,
-            listener,
+            ground,
             since=started,
             done=counter.computed,
         )
@@ -109,13 +102,13 @@ class _Counter(Reporter):
         self._listener.on_event(event)
 
 
-def _preflight(workflow: Workflow, store: Store, systems: Mapping[str, System], listener: Reporter) -> list[Problem]:
+def _preflight(workflow: Workflow, ground: Ground) -> list[Problem]:
     """What speaks against running it with any of its alternatives, without forbidding it.
 
     Raises:
         InvalidWorkflow: the systems cannot do what is asked of them.
     """
-    return [doubt for each in with_each_pass(workflow) for doubt in plan_checked(each, store, systems, listener)[1]]
+    return [doubt for each in with_each_pass(workflow) for doubt in plan_checked(each, ground)[1]]
 
 
 def _write_retraining(workflow: Workflow, searched: Searched) -> dict[int, Path]:

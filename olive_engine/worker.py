@@ -25,7 +25,9 @@ from olive_engine import machine
 from olive_engine.contracts import EVENT_PREFIX, Environment, EventLine, ItemResult, Job, Log, Probe, Result
 from olive_engine.errors import SystemUnavailable
 from olive_engine.implementations import implementation, step_name
-from olive_engine.job_run import JobRun, Residents, full_disk, read_job
+from olive_engine.job_folder import read_job
+from olive_engine.job_run import JobRun, full_disk
+from olive_engine.residents import Residents
 from olive_engine.secrecy import MaskedStream, Secrets
 
 DONE_PREFIX = "@done "

@@ -2,14 +2,17 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import JsonValue
 
-from olive_engine.contracts import Pass, PassContext
-from olive_engine.job_run import Residents
+from olive_engine.contracts import PackItem, Pass, PassContext
 from olive_engine.models import HfModel
-from olive_engine.options import Options
+from olive_engine.options import Options, Packable
+from olive_engine.residents import Residents
 from olive_engine.testing.harness import Trial, run_pass, write_job
 from olive_engine.testing.toys import build_toy_model
 from olive_engine.worker import Worker
@@ -150,6 +153,46 @@ def test_items_that_differ_in_other_options_are_no_pack(tmp_path):
     trials = [Trial({"save_steps": 1}), Trial({"save_steps": 2})]
     _, items = run_pass(tmp_path, "ToyTrain", trials, [build_toy_model(tmp_path / "model")])
     assert [(item.status, item.packed) for item in items] == [("done", False)] * 2
+
+
+class PackOptions(Options):
+    """Packable options: one that is a mapping, one in a group."""
+
+    class Inner(Options):
+        """A group."""
+
+        rate: Annotated[float, Packable()] = 0.1
+        fixed: int = 0
+
+    schedule: Annotated[dict[str, JsonValue], Packable()] = {}
+    inner: Inner = Inner()
+
+
+class Packed(Pass[PackOptions, HfModel, HfModel]):
+    """Gives its input back, alone or in a pack."""
+
+    type = "Packed"
+
+    def run(self, model: HfModel, config: PackOptions, context: PassContext) -> HfModel:
+        return model
+
+    def run_pack(self, model: HfModel, items: Sequence[PackItem[PackOptions]]) -> list[HfModel | Exception]:
+        return [model.model_copy() for _ in items]
+
+
+@pytest.mark.parametrize(
+    ("config", "packed"),
+    [
+        ({"schedule": {"cycles": 2}}, True),
+        ({"inner": {"rate": 0.5}}, True),
+        ({"inner": {"fixed": 1}}, False),
+    ],
+)
+def test_what_a_packable_option_holds_may_differ_within_a_pack(tmp_path, monkeypatch, config, packed):
+    monkeypatch.setattr("olive_engine.job_run.find_pass", lambda name: Packed)
+    trials = [Trial({"schedule": {"cycles": 1, "power": 2.0}}), Trial(config)]
+    _, items = run_pass(tmp_path, "Packed", trials, [build_toy_model(tmp_path / "model")])
+    assert [(item.status, item.packed) for item in items] == [("done", packed)] * 2
 
 
 def test_the_members_of_a_failed_pack_run_alone(tmp_path, monkeypatch):

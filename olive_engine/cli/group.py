@@ -19,6 +19,7 @@ from olive_engine.errors import Interrupted
 
 COMMANDS = {
     "run": "Run a workflow and write its final models.",
+    "attach": "Come back to a run that was left while its jobs go on elsewhere.",
     "plan": "Show which steps would run, and why, and which are reused.",
     "validate": "Check a workflow file; show everything that is wrong with it.",
     "init": "Write a first workflow file, from a few answers.",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from olive_engine.cli.interrupts import WAYS, Interrupts
 from olive_engine.cli.output import json_option, write_json
 from olive_engine.cli.plan import located, show_plan
 from olive_engine.cli.session import session, warn
@@ -53,7 +55,13 @@ def _spelling(word: str) -> str:
     is_flag=True,
     help="Print what the workflow needs, as a requirements file for pip, and run nothing.",
 )
-def command(choice: Choice, *, debug: bool, dry_run: bool, setup: bool, list_packages: bool) -> None:
+@click.option(
+    "--on-interrupt",
+    type=click.Choice(WAYS),
+    default=WAYS[0],
+    help="What becomes, at Ctrl-C, of jobs that can go on elsewhere; where nobody can be asked they are cancelled.",
+)
+def command(choice: Choice, *, debug: bool, dry_run: bool, setup: bool, list_packages: bool, on_interrupt: str) -> None:
     """Run a workflow and write its final models.
 
     What is in the cache is reused, the rest is computed. Finished steps are kept: after a failure or Ctrl-C the same
@@ -74,14 +82,14 @@ def command(choice: Choice, *, debug: bool, dry_run: bool, setup: bool, list_pac
     elif list_packages:
         _list_packages(workflow)
     else:
-        _run(workflow, draft, choice, debug=debug)
+        _run(workflow, draft, choice, debug=debug, on_interrupt=on_interrupt)
 
 
-def _run(workflow: Workflow, draft: Draft, choice: Choice, *, debug: bool) -> None:
-    from olive_engine import api
+def _run(workflow: Workflow, draft: Draft, choice: Choice, *, debug: bool, on_interrupt: str) -> None:
+    from olive_engine import api, detached_runs
     from olive_engine.cli.run_report import as_json, missed_goals, scores
     from olive_engine.config.workflow import INPUT_MODEL
-    from olive_engine.errors import InvalidWorkflow
+    from olive_engine.errors import Interrupted, InvalidWorkflow
     from olive_engine.reporting.console import console
     from olive_engine.reporting.jsonl import JsonLines
     from olive_engine.reporting.levels import WARNING
@@ -90,9 +98,16 @@ def _run(workflow: Workflow, draft: Draft, choice: Choice, *, debug: bool) -> No
 
     try:
         with JsonLines(sys.stdout) if session().json else console(sys.stdout, workflow.log_severity_level) as reporter:
-            result = api.run(workflow, reporter, debug=debug)
+            interrupts = Interrupts(on_interrupt, reporter)
+            with interrupts.watching():
+                result = api.run(workflow, reporter, debug=debug, detach=interrupts.detach)
+    except Interrupted as stopped:
+        if stopped.left:
+            session().left_as = detached_runs.remember(session().arguments, stopped.left).id
+        raise
     except InvalidWorkflow as error:  # found on the machine, but caused by a line of the file
         raise InvalidWorkflow(located(draft, error.problems)) from None
+    detached_runs.forget(detached_runs.run_id(session().arguments, Path.cwd()))
     if session().json:
         write_json(as_json(result), line=True)
     elif workflow.log_severity_level <= WARNING:

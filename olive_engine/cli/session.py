@@ -16,12 +16,14 @@ from olive_engine.errors import Interrupted, InvalidWorkflow, PassFailed, Workfl
 
 @dataclass(slots=True)
 class Session:
-    """How the command was called, and what its options say about errors. Commands set the last two."""
+    """How the command was called, and what its options say about errors. Commands set the others."""
 
     program: str
     arguments: tuple[str, ...]
     json: bool = False
     tracebacks: bool = False
+    left_as: str = ""
+    """What `olive attach` calls the run, if it was left."""
 
     @property
     def command_line(self) -> str:
@@ -47,8 +49,7 @@ def describe_error(error: BaseException, session: Session) -> int:
             _error("nothing was run")
     elif isinstance(error, Interrupted):
         click.echo(err=True)
-        _error("interrupted; finished steps are kept, and this goes on from there:")
-        click.echo(f"  {session.command_line}", err=True)
+        _tell_interrupted(error, session)
     elif isinstance(error, PassFailed):
         for failure in error.failures:
             _error(str(failure))
@@ -61,9 +62,21 @@ def describe_error(error: BaseException, session: Session) -> int:
     else:
         _error(f"unexpected {type(error).__name__}: {error}; --log-level debug shows the traceback")
     if session.json:
-        sys.stdout.write(json.dumps(_as_json(error), ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(_as_json(error, session), ensure_ascii=False) + "\n")
         sys.stdout.flush()
     return error.exit_code if isinstance(error, WorkflowError) else 1
+
+
+def _tell_interrupted(error: Interrupted, session: Session) -> None:
+    if not error.left:
+        _error("interrupted; finished steps are kept, and this goes on from there:")
+        click.echo(f"  {session.command_line}", err=True)
+        return
+    click.echo("detached; finished steps are kept, and these jobs go on:", err=True)
+    for job in error.left:
+        click.echo(f"  {job}", err=True)
+    click.echo("come back to them with:", err=True)
+    click.echo(f"  {session.program} attach {session.left_as}", err=True)
 
 
 def warn(text: str) -> None:
@@ -80,13 +93,16 @@ def _color() -> bool | None:
     return False if os.environ.get("NO_COLOR") else None
 
 
-def _as_json(error: BaseException) -> dict[str, object]:
+def _as_json(error: BaseException, session: Session) -> dict[str, object]:
     told: dict[str, object] = {"event": "error", "type": type(error).__name__, "message": str(error)}
     from olive_engine.reporting.jsonl import to_json
 
     if isinstance(error, InvalidWorkflow):
         told["valid"] = False
         told["problems"] = to_json(error.problems)
+    elif isinstance(error, Interrupted) and error.left:
+        told["left"] = to_json(error.left)
+        told["attach"] = session.left_as
     elif isinstance(error, PassFailed):
         told["failures"] = to_json(error.failures)
     return told

@@ -18,7 +18,7 @@ from olive_engine.cli.workflow import Choice, read_workflow
 
 if TYPE_CHECKING:
     from olive_engine.config.workflow import Workflow
-    from olive_engine.store.shared import SharedCache
+    from olive_engine.store.shared_contents import SharedContents
     from olive_engine.store.shared_upkeep import Holdings
 
 _UNITS = {"h": 3_600.0, "d": 86_400.0, "w": 7 * 86_400.0}
@@ -48,12 +48,12 @@ def status(workflow: str | None, url: str | None) -> None:
     """Say how much a shared cache holds."""
     from olive_engine.store.shared_upkeep import holdings
 
-    cache = _named(workflow, url)
-    held = holdings(cache)
+    there = _named(workflow, url)
+    held = holdings(there)
     if session().json:
-        write_json({"url": cache.url, "records": held.records, "files": held.blobs, "file_bytes": held.size})
+        write_json({"url": there.site.url, "records": held.records, "files": held.blobs, "file_bytes": held.size})
     else:
-        click.echo(f"{cache.url}: {_amount(held)}")
+        click.echo(f"{there.site.url}: {_amount(held)}")
 
 
 @command.command("push")
@@ -71,20 +71,20 @@ def push(workflow: str, url: str | None) -> None:
     from olive_engine.store.shared_upkeep import push
 
     read = _read(workflow)
-    cache = _of(read, url)
+    there = _of(read, url)
     plan = planning.plan(read)
     done = {name: step for name, step in plan.steps.items() if step.record is not None}
     private = [name for name, step in done.items() if step.node.private]
     records = [step.record for name, step in done.items() if step.record is not None and name not in private]
-    new = cache.is_new
-    sent = push(cache, records, Store(read.base_dir / read.cache_dir))
+    new = there.site.is_new
+    sent = push(there, records, Store(read.base_dir / read.cache_dir))
     missing = len(plan.steps) - len(done)
     if session().json:
         counts = {"records": sent.records, "files": sent.blobs, "file_bytes": sent.size}
-        write_json({"url": cache.url, **counts, "private": private, "not_computed": missing})
+        write_json({"url": there.site.url, **counts, "private": private, "not_computed": missing})
         return
     files = f"{phrases.count(sent.blobs, 'file')} of {phrases.size(sent.size)}"
-    click.echo(f"{cache.url}: {phrases.count(sent.records, 'result')} put there, with {files}")
+    click.echo(f"{there.site.url}: {phrases.count(sent.records, 'result')} put there, with {files}")
     if new and sent.records:
         click.echo("  the folder was not there, and was made")
     if here := len(records) - sent.records:
@@ -107,14 +107,14 @@ def verify(workflow: str | None, url: str | None) -> None:
     from olive_engine.reporting import phrases
     from olive_engine.store.shared_upkeep import verify
 
-    cache = _named(workflow, url)
-    found = verify(cache)
+    there = _named(workflow, url)
+    found = verify(there)
     told = found.holdings
     if session().json:
         damaged = {"damaged": list(found.damaged), "affected": list(found.affected)}
-        write_json({"url": cache.url, "records": told.records, "files": told.blobs, **damaged})
+        write_json({"url": there.site.url, "records": told.records, "files": told.blobs, **damaged})
     elif found.damaged or found.affected:
-        click.echo(f"{cache.url}: {len(found.damaged):,} damaged")
+        click.echo(f"{there.site.url}: {len(found.damaged):,} damaged")
         _list(found.damaged)
         if found.affected:
             click.echo(f"{phrases.count(len(found.affected), 'result')} cannot be used:")
@@ -122,7 +122,7 @@ def verify(workflow: str | None, url: str | None) -> None:
             click.echo(f"`{_removing(workflow, url, found.affected)}` removes what is of no use")
     else:
         results, files = phrases.count(told.records, "result"), phrases.count(told.blobs, "file")
-        click.echo(f"{cache.url}: {results} and {files} are intact")
+        click.echo(f"{there.site.url}: {results} and {files} are intact")
     if found.damaged or found.affected:
         click.get_current_context().exit(1)
 
@@ -153,21 +153,21 @@ def remove(names: tuple[str, ...], url: str | None, age: float | None, *, everyt
     workflow, keys = (None, names) if url is not None else (next(iter(names), None), names[1:])
     if sum((bool(keys), age is not None, everything)) != 1:
         raise click.UsageError("say what to remove: keys, --older-than AGE, or --all")
-    cache = _named(workflow, url)
+    there = _named(workflow, url)
     now = time.time()
-    going = chosen(cache, keys, None if age is None else now - age)
+    going = chosen(there, keys, None if age is None else now - age)
     what = phrases.count(len(going), "result")
     if not yes and (going or everything):
         if session().json or not sys.stdin.isatty():
-            raise click.UsageError(f"this would remove {what} from {cache.url}; say --yes")
-        if not _agreed(f"Remove {what} from {cache.url}?"):
+            raise click.UsageError(f"this would remove {what} from {there.site.url}; say --yes")
+        if not _agreed(f"Remove {what} from {there.site.url}?"):
             click.echo("nothing was removed", err=True)
             click.get_current_context().exit(1)
-    gone = remove(cache, going, now)
+    gone = remove(there, going, now)
     if session().json:
-        write_json({"url": cache.url, "records": gone.records, "files": gone.blobs, "freed_bytes": gone.size})
+        write_json({"url": there.site.url, "records": gone.records, "files": gone.blobs, "freed_bytes": gone.size})
     else:
-        click.echo(f"{cache.url}: {_amount(gone)} removed")
+        click.echo(f"{there.site.url}: {_amount(gone)} removed")
 
 
 def _agreed(question: str) -> bool:
@@ -210,7 +210,7 @@ def _read(workflow: str) -> Workflow:
     return read_workflow(Choice(workflow, (), (), None, None, None))
 
 
-def _named(workflow: str | None, url: str | None) -> SharedCache:
+def _named(workflow: str | None, url: str | None) -> SharedContents:
     """The cache that the command line names.
 
     Raises:
@@ -221,19 +221,20 @@ def _named(workflow: str | None, url: str | None) -> SharedCache:
     return _of(_read(workflow) if workflow is not None else None, url)
 
 
-def _of(workflow: Workflow | None, url: str | None) -> SharedCache:
+def _of(workflow: Workflow | None, url: str | None) -> SharedContents:
     from pydantic import ValidationError
 
     from olive_engine.config.shared_cache import SharedCacheConfig
-    from olive_engine.store.shared import SharedCache
+    from olive_engine.store.shared_contents import SharedContents
+    from olive_engine.store.shared_site import SharedSite
 
     if url is not None:
         try:
-            return SharedCache(SharedCacheConfig(url=url), Path.cwd())
+            return SharedContents(SharedSite(SharedCacheConfig(url=url), Path.cwd()))
         except ValidationError as error:
             raise click.UsageError(f"--url: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     if workflow is None:
         raise click.UsageError("which shared cache? Name a workflow that has one, or its URL with --url")
     if workflow.shared_cache is None:
         raise click.UsageError("the workflow has no `shared_cache`; write its URL there, or name it with --url")
-    return SharedCache(workflow.shared_cache, workflow.base_dir)
+    return SharedContents(SharedSite(workflow.shared_cache, workflow.base_dir))

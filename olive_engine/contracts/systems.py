@@ -75,7 +75,12 @@ class Handle(Protocol):
     """A submitted job."""
 
     def poll(self) -> Update:
-        """Look, without waiting. After "done" or "lost" nothing changes any more."""
+        """Look, without waiting. After "done" or "lost" nothing changes any more.
+
+        Raises:
+            Unreachable: its system cannot be asked now, nor could it for a while; the job may run on.
+            SystemUnavailable: the job is lost.
+        """
 
     def stop(self) -> None:
         """Ask the job to stop, and see to it that it does. Returns once nothing of it runs, if the system can stop."""
@@ -84,6 +89,7 @@ class Handle(Protocol):
         """The result of a job that is done; with `fetch` the outputs are in the job folder as well.
 
         Raises:
+            Unreachable: its system cannot be asked now; the result may be there.
             SystemUnavailable: the result cannot be read, or is of another protocol version.
         """
 
@@ -182,6 +188,7 @@ class System(ABC):
         """Start the job folder.
 
         Raises:
+            Unreachable: whether it was started cannot be told now; `attach` will know.
             SystemUnavailable: it cannot be started there.
         """
 

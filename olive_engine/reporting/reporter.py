@@ -18,6 +18,9 @@ class Reporter:
     def on_event(self, event: RunEvent) -> None:
         """Take one event. It is called by one thread at a time and should return at once."""
 
+    def pause(self) -> None:
+        """Leave the screen to a question. What is drawn live comes back with the next event that is drawn."""
+
     def close(self) -> None:
         """Release what is held. Called once or more; no event comes after it."""
 

@@ -82,6 +82,10 @@ class Terminal(Reporter):
         elif isinstance(event, SweepBegan):
             self._show_live()
 
+    def pause(self) -> None:
+        """Take the live part away."""
+        self._stop_live()
+
     def close(self) -> None:
         """Take the live part away and give the cursor back; of a search that was cut short the trials stay."""
         self._stop_live()

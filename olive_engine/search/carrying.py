@@ -7,36 +7,26 @@ from dataclasses import dataclass, field
 
 from olive_engine import facts, graph
 from olive_engine.config.workflow import INPUT_MODEL, Workflow
-from olive_engine.contracts import System, Yardstick
+from olive_engine.contracts import Yardstick
 from olive_engine.errors import Failure, InvalidWorkflow, StoreCorrupt
 from olive_engine.executor import Outcome, execute
 from olive_engine.graph import Node, PassGraph
+from olive_engine.ground import Ground
 from olive_engine.left_jobs import purpose_of
 from olive_engine.planner import Facts, Plan, Step, flavours
 from olive_engine.registry import find_pass
 from olive_engine.reporting import events
-from olive_engine.reporting.reporter import Reporter
 from olive_engine.search.assignment import applied
 from olive_engine.search.merging import Merged, cut, merged, stretch_name, towards, trial_of
 from olive_engine.search.objectives import Objectives
 from olive_engine.search.trials import Trial
 from olive_engine.staging import CachedResults
-from olive_engine.store import Store
-from olive_engine.store.shared import SharedCorrupt
+from olive_engine.store.shared_contents import SharedCorrupt
 
 ATTEMPTS = 3
 """How many plans of a rung damaged files of this machine's cache may spoil before it is given up."""
 DIVERGED = (FloatingPointError.__name__, OverflowError.__name__)
 """Errors that a trial's own values cause, which would come again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What a search works with."""
-
-    store: Store
-    systems: Mapping[str, System]
-    listener: Reporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +145,7 @@ class Carrier:
             try:
                 outcome = execute(
                     plan.plan,
-                    self._ground.store,
-                    self._ground.systems,
-                    self._ground.listener,
+                    self._ground,
                     purpose=purpose_of(self._workflow),
                     sharers=max(1, self._ground.store.runs()),
                     should_stop=self._should_stop,

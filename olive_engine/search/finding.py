@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from olive_engine.config.workflow import Workflow
 from olive_engine.contracts import System
+from olive_engine.ground import Ground
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.search.assignment import settled
-from olive_engine.search.carrying import Ground, targets_of, training_of
+from olive_engine.search.carrying import targets_of, training_of
 from olive_engine.search.objectives import objectives_of
 from olive_engine.search.ranking import best_of
 from olive_engine.search.rungs import rungs_of

@@ -10,8 +10,9 @@ from pydantic import JsonValue
 from olive_engine import facts, graph
 from olive_engine.config.workflow import Workflow
 from olive_engine.data.files import portable
+from olive_engine.ground import Ground
 from olive_engine.search.assignment import settled
-from olive_engine.search.carrying import Ground, targets_of
+from olive_engine.search.carrying import targets_of
 from olive_engine.search.names import study_name
 from olive_engine.search.objectives import Objectives, objectives_of
 from olive_engine.search.stages import parts, strategy_of

@@ -11,9 +11,10 @@ from olive_engine.config.search.describe import combinations
 from olive_engine.config.search.strategy import SearchStrategy
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import Failure, Interrupted, PassFailed
+from olive_engine.ground import Ground
 from olive_engine.reporting import events
 from olive_engine.search.assignment import shown
-from olive_engine.search.carrying import Arrival, Carrier, Ground, Runner, targets_of, training_of
+from olive_engine.search.carrying import Arrival, Carrier, Runner, targets_of, training_of
 from olive_engine.search.objectives import Objectives, meets_goals, objectives_of, values_of
 from olive_engine.search.proposals import Proposer
 from olive_engine.search.ranking import best_of

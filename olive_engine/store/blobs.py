@@ -58,7 +58,8 @@ class Blobs:
         """Read the blob and compare its digest; once in a process unless `again` or its inode changed.
 
         Raises:
-            StoreCorrupt: it is missing or has other bytes; then it was moved to quarantine.
+            StoreCorrupt: it is missing; or has other bytes, and was moved to quarantine; or has another size than
+                `entry` says, which is the fault of whoever wrote that, and the blob stays.
         """
         path = self.path(entry.sha256)
         try:
@@ -66,16 +67,17 @@ class Blobs:
         except OSError:
             raise StoreCorrupt(entry.sha256, "it is gone") from None
         seen = (entry.sha256, stat.st_ino, stat.st_mtime_ns)
-        if seen in self._verified and not again:
-            return path
-        if stat.st_size != entry.size or file_digest(path) != entry.sha256:
-            self._quarantine.mkdir(parents=True, exist_ok=True)
-            path.replace(self._quarantine / entry.sha256)
-            raise StoreCorrupt(entry.sha256, "its bytes have changed; moved to quarantine")
-        if stat.st_mtime_ns != SEALED:  # touched, but unharmed
-            os.utime(path, ns=(SEALED, SEALED))
-            seen = (entry.sha256, stat.st_ino, SEALED)
-        self._verified.add(seen)
+        if again or seen not in self._verified:
+            if file_digest(path) != entry.sha256:
+                self._quarantine.mkdir(parents=True, exist_ok=True)
+                path.replace(self._quarantine / entry.sha256)
+                raise StoreCorrupt(entry.sha256, "its bytes have changed; moved to quarantine")
+            if stat.st_mtime_ns != SEALED:  # touched, but unharmed
+                os.utime(path, ns=(SEALED, SEALED))
+                seen = (entry.sha256, stat.st_ino, SEALED)
+            self._verified.add(seen)
+        if stat.st_size != entry.size:
+            raise StoreCorrupt(entry.sha256, f"it has {stat.st_size} bytes, and a record says that it has {entry.size}")
         return path
 
     def link(self, entry: FileEntry, target: Path) -> None:

@@ -34,7 +34,8 @@ from olive_engine.store.sources import Sources, is_local, local_folder
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from olive_engine.store.shared import Sent, SharedCache
+    from olive_engine.store.shared import SharedCache
+    from olive_engine.store.shared_contents import Sent
 
 SUBMITTED = "submitted"
 """The mark in the folder of a job that may outlive its engine."""

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from olive_engine.contracts import Capabilities, Environment, Job, Resources, Result, System, Update
 from olive_engine.errors import SystemUnavailable
-from olive_engine.job_run import input_folder
+from olive_engine.job_folder import input_folder
 from olive_engine.models import Manifest, Tree
 from olive_engine.options import Options
 

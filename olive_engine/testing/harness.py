@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from olive_engine.contracts import Item, ItemResult, Job, Resources, Segment
 from olive_engine.digests import digest, file_digest, files_under
-from olive_engine.job_run import input_folder
+from olive_engine.job_folder import input_folder
 from olive_engine.models import Artifact, FileEntry, Manifest, Tree
 from olive_engine.worker import Worker
 

@@ -6,6 +6,7 @@ import pytest
 
 from olive_engine import graph, planning
 from olive_engine.executor import execute
+from olive_engine.ground import Ground
 from olive_engine.packs import LARGEST, pack_of, share
 from olive_engine.planner import Plan
 from olive_engine.reporting.recorder import Recorder
@@ -99,7 +100,7 @@ def test_no_pack_is_larger_than_the_largest(merge_of, count):
 @pytest.mark.parametrize(("sharers", "packed"), [(0, False), (1, True)])
 def test_a_record_says_whether_it_was_made_in_a_pack(merge_of, sharers, packed):
     plan, store, systems = merge_of({"tune": TRAIN}, {"tune": {**TRAIN, "rank": 1}}, until=0.5)
-    outcome = execute(plan, store, systems, Recorder(), sharers=sharers)
+    outcome = execute(plan, Ground(store, systems, Recorder()), sharers=sharers)
     assert {name: record.provenance.packed for name, record in outcome.records.items()} == {
         "tune#0@0.5": packed,
         "tune#1@0.5": packed,
@@ -109,8 +110,8 @@ def test_a_record_says_whether_it_was_made_in_a_pack(merge_of, sharers, packed):
 
 def test_a_step_whose_result_is_there_is_in_no_pack(merge_of):
     first, store, systems = merge_of({"tune": TRAIN})
-    execute(first, store, systems, Recorder(), sharers=1)
+    execute(first, Ground(store, systems, Recorder()), sharers=1)
     plan, _, _ = merge_of({"tune": TRAIN}, {"tune": {**TRAIN, "rank": 1}})
-    outcome = execute(plan, store, systems, Recorder(), sharers=1)
+    outcome = execute(plan, Ground(store, systems, Recorder()), sharers=1)
     assert outcome.executed == ("tune#1",)
     assert not outcome.records["tune#1"].provenance.packed

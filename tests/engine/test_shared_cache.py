@@ -204,6 +204,21 @@ def test_a_result_that_is_a_folder_of_this_machine_is_none(make, project, scaled
     assert tree_bytes(project / "out2" / "model") == scaled
 
 
+def test_a_wrong_size_in_a_record_does_not_cost_the_bytes_that_are_here(make, project, scaled):
+    run(make(SCALE, cache_dir="second"))
+    store = Store(project / "second")
+    store.records.forget(store.records.last("pass", "ToyScale", "scale").key)
+
+    def longer(record):
+        for entry in record["output"]["parts"]["model_path"]["files"].values():
+            entry["size"] += 1
+
+    forge(project, longer)
+    assert run(second(make, "team", passes=SCALE)).executed == ("scale",)
+    assert tree_bytes(project / "out2" / "model") == scaled
+    assert not (project / "second/quarantine").exists()
+
+
 def test_a_result_under_another_name_is_taken_and_remembered_under_ours(make, project, scaled):
     forge(project, lambda record: record.update(step="merge"))
     result = run(second(make, "team", passes=SCALE))

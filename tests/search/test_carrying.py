@@ -3,8 +3,9 @@
 import pytest
 
 from olive_engine import planning
+from olive_engine.ground import Ground
 from olive_engine.reporting.recorder import Recorder
-from olive_engine.search.carrying import Carrier, Ground, Runner, targets_of, training_of
+from olive_engine.search.carrying import Carrier, Runner, targets_of, training_of
 from olive_engine.search.objectives import objectives_of
 from olive_engine.search.trials import Trial
 from tests.search.conftest import TUNE

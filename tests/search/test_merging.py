@@ -4,6 +4,7 @@ import pytest
 
 from olive_engine import graph, planning
 from olive_engine.executor import execute
+from olive_engine.ground import Ground
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.search.assignment import applied
 from olive_engine.search.merging import cut, merged, stretch_name, towards, trial_of
@@ -82,12 +83,12 @@ def test_a_stretch_that_is_there_needs_no_stretch_before_it(merge):
     both = (chosen(1.0, 1, 1.0), chosen(1.0, 2, 1.0))
     made, store, systems = merge(both[0], fractions=(0.25, 0.5), targets=("tune",))
     assert list(made.plan.steps) == ["scale#0", "tune#0@0.25", "tune#0@0.5"]
-    outcome = execute(made.plan, store, systems, Recorder(), sharers=1)
+    outcome = execute(made.plan, Ground(store, systems, Recorder()), sharers=1)
     store.drop(outcome.records["tune#0@0.25"])
     made, _, _ = merge(*both, fractions=(0.25, 0.5, 1.0), targets=("tune",))
     assert list(made.plan.steps) == ["scale#0", "tune#0@0.5", "tune#0", "tune#1@0.25", "tune#1@0.5", "tune#1"]
     assert made.plan.to_run == ("tune#0", "tune#1@0.25", "tune#1@0.5", "tune#1")
-    assert execute(made.plan, store, systems, Recorder()).failures == ()
+    assert execute(made.plan, Ground(store, systems, Recorder())).failures == ()
     made, _, _ = merge(*both, fractions=(0.25, 0.5, 1.0), targets=("tune",))
     assert list(made.plan.steps) == ["scale#0", "tune#0", "tune#1"]
     assert made.plan.to_run == ()

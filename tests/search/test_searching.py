@@ -3,9 +3,9 @@
 import pytest
 
 from olive_engine import planning
+from olive_engine.ground import Ground
 from olive_engine.reporting import events
 from olive_engine.reporting.recorder import Recorder
-from olive_engine.search.carrying import Ground
 from olive_engine.search.objectives import objectives_of
 from olive_engine.search.searching import name_of
 from olive_engine.testing.toys import build_toy_model

@@ -15,7 +15,8 @@ from olive_engine.reporting.events import Warned
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.store import Store
 from olive_engine.store import shared_upkeep as upkeep
-from olive_engine.store.shared import Sent, SharedCache
+from olive_engine.store.shared import SharedCache
+from olive_engine.store.shared_contents import Sent
 from olive_engine.testing.toys import build_toy_model
 from tests.store.test_shared import BYTES, FILES, made, texts
 
@@ -78,7 +79,7 @@ def test_there_and_back(opened, store, tmp_path):
     assert texts(tmp_path / "into") == FILES | {"weights": "w" * 3_000_000}
     assert Store(tmp_path / "second").ingest(tmp_path / "into", found.trees[0], verify=True).location == ""
     assert writer.trouble == reader.trouble == ""
-    assert not reader.is_local
+    assert not reader.site.is_local
 
 
 @pytest.mark.parametrize("content", [b"SOME BYTES", b"some", b"", b"some bytes and more", None])
@@ -86,7 +87,7 @@ def test_a_blob_with_other_bytes_is_told_and_put_right(opened, store, tmp_path, 
     record = made(store)
     opened().publish(record, store)
     sha256, name = blob_of(record, "a.txt")
-    place = opened().place()
+    place = opened().site.place()
     place.remove(name) if content is None else place.write(name, content)
     reader = opened()
     found = reader.find(record.key)
@@ -104,7 +105,7 @@ def test_a_blob_with_other_bytes_is_told_and_put_right(opened, store, tmp_path, 
 def test_a_torn_record_is_none(opened, store, content):
     record = made(store)
     opened().publish(record, store)
-    opened().place().write(f"records/{record.key[:2]}/{record.key}.json", content)
+    opened().site.place().write(f"records/{record.key[:2]}/{record.key}.json", content)
     reader = opened()
     assert reader.find(record.key) is None
     assert reader.trouble == ""
@@ -145,13 +146,13 @@ def test_a_wrong_key_is_told_and_no_key_is(opened, azurite, monkeypatch):
     assert cache.find("0" * 64) is None
     assert "failed to authenticate" in cache.trouble
     assert "Canary" not in cache.trouble
-    assert "Canary" not in cache.url + cache.location + repr(cache._config)
+    assert "Canary" not in cache.url + cache.location + repr(cache.site._config)
 
 
 def test_no_key_is_in_what_is_put_there(opened, store, service, key):
     cache = opened()
     cache.publish(made(store), store)
-    written = b"".join(cache.place().read(each.name, 1 << 20) for each in cache.place().each("records"))
+    written = b"".join(cache.site.place().read(each.name, 1 << 20) for each in cache.site.place().each("records"))
     assert len(written) > 100
     assert key[:12].encode() not in written
     assert service.encode() not in written
@@ -160,17 +161,17 @@ def test_no_key_is_in_what_is_put_there(opened, store, service, key):
 def test_housekeeping(opened, store):
     one, two = made(store), made(store, files={"a": "some bytes", "b": "own"}, ingredients={"b": 2})
     cache = opened()
-    assert upkeep.push(cache, [one, two], store) == Sent(2, 4, BYTES + 3)
-    assert upkeep.verify(opened()) == upkeep.Findings(upkeep.Holdings(2, 4, BYTES + 3), (), ())
+    assert upkeep.push(cache.contents, [one, two], store) == Sent(2, 4, BYTES + 3)
+    assert upkeep.verify(opened().contents) == upkeep.Findings(upkeep.Holdings(2, 4, BYTES + 3), (), ())
     sha256, name = blob_of(one, "deep/b.txt")
-    cache.place().write(name, b"MORE")
-    assert upkeep.verify(opened()) == upkeep.Findings(upkeep.Holdings(2, 4, BYTES + 3), (sha256,), (one.key,))
+    cache.site.place().write(name, b"MORE")
+    assert upkeep.verify(opened().contents) == upkeep.Findings(upkeep.Holdings(2, 4, BYTES + 3), (sha256,), (one.key,))
     now = time.time()
-    assert upkeep.chosen(cache, before=now - 3600) == []
-    assert len(upkeep.chosen(cache, before=now + 3600)) == 2
-    assert upkeep.remove(cache, upkeep.chosen(cache, [one.key]), now) == upkeep.Holdings(1, 2, 4)
-    assert upkeep.remove(cache, upkeep.chosen(cache), now) == upkeep.Holdings(1, 2, 13)
-    assert upkeep.holdings(opened()) == upkeep.Holdings(0, 0, 0)
+    assert upkeep.chosen(cache.contents, before=now - 3600) == []
+    assert len(upkeep.chosen(cache.contents, before=now + 3600)) == 2
+    assert upkeep.remove(cache.contents, upkeep.chosen(cache.contents, [one.key]), now) == upkeep.Holdings(1, 2, 4)
+    assert upkeep.remove(cache.contents, upkeep.chosen(cache.contents), now) == upkeep.Holdings(1, 2, 13)
+    assert upkeep.holdings(opened().contents) == upkeep.Holdings(0, 0, 0)
 
 
 def run_on(machine, url, **more):
@@ -197,7 +198,7 @@ def test_two_machines_share_a_run_and_the_key_is_nowhere(opened, tmp_path, monke
     model = texts(tmp_path / "two/output/model")
     assert len(model) > 1
     assert model == texts(tmp_path / "one/output/model")
-    place = cache.place()
+    place = cache.site.place()
     kept = [place.read(each.name, 1 << 20) for folder in ("records", "blobs") for each in place.each(folder)]
     kept += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert [content for content in kept if key[:20].encode() in content] == []

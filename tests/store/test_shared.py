@@ -20,8 +20,10 @@ from olive_engine.models import FileEntry, Manifest, Tree
 from olive_engine.store import Provenance, Record, Store, shared_libraries
 from olive_engine.store import shared_upkeep as upkeep
 from olive_engine.store.object_store import _patiently
-from olive_engine.store.shared import ENOUGH, Sent, SharedCache, SharedCorrupt, without_password
+from olive_engine.store.shared import ENOUGH, SharedCache
+from olive_engine.store.shared_contents import Sent, SharedCorrupt
 from olive_engine.store.shared_records import unsound_names
+from olive_engine.store.shared_site import SharedSite, without_password
 from olive_engine.testing.harness import tree_of
 
 FILES = {"a.txt": "some bytes", "deep/b.txt": "more", "deep/twin.txt": "some bytes", "empty": ""}
@@ -49,7 +51,7 @@ def folder(tmp_path):
 
 def again(cache):
     """The same cache, in a run of another machine."""
-    return SharedCache(cache._config, cache._folder.parent if cache._folder else None)
+    return SharedCache(cache.site._config, cache.site._folder.path.parent if cache.site.is_local else None)
 
 
 def made(store, files=None, ingredients=None, base=BASE, **changed):
@@ -74,7 +76,7 @@ def put_as_it_is(cache, record, key=None):
     content = json.loads(record.model_dump_json())
     text = json.dumps({"sha256": digest(content), "record": content})
     key = key or record.key
-    cache.place().write(f"records/{key[:2]}/{key}.json", text.encode())
+    cache.site.place().write(f"records/{key[:2]}/{key}.json", text.encode())
 
 
 def texts(folder):
@@ -159,8 +161,8 @@ def test_several_may_put_the_same_there_at_once(folder, store):
     for thread in threads:
         thread.join()
     assert [cache.trouble for cache in caches] == [""] * 6
-    assert upkeep.verify(folder) == upkeep.Findings(upkeep.Holdings(1, 20, 1000 * 190), (), ())
-    assert not list(folder._folder.rglob("*.tmp"))
+    assert upkeep.verify(folder.contents) == upkeep.Findings(upkeep.Holdings(1, 20, 1000 * 190), (), ())
+    assert not list(folder.site._folder.path.rglob("*.tmp"))
 
 
 # --- what is not believed ---------------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ def test_several_may_put_the_same_there_at_once(folder, store):
 def test_a_torn_or_edited_record_is_none_and_is_mended(folder, store):
     record = made(store)
     folder.publish(record, store)
-    (path,) = folder._folder.rglob("*.json")
+    (path,) = folder.site._folder.path.rglob("*.json")
     whole = path.read_text()
     for text in (whole[:100], whole.replace("LoRA", "Lora"), "", "[]", "null", "[" * 100_000, '{"sha256": 1}'):
         path.write_text(text)
@@ -194,7 +196,7 @@ def test_a_record_of_another_step_is_none(folder, store):
 )
 def test_a_poisoned_record_writes_nothing_outside(folder, store, tmp_path, name):
     entry = made(store).trees[0].files["a.txt"]
-    tree = Tree(files={name: entry})
+    tree = Tree.model_construct(files={name: entry})  # not even read: a tree checks its names
     output = Manifest(kind="HfModel", parts={"model_path": tree})
     record = made(store, output=output, made=("model_path",))
     put_as_it_is(folder, record)
@@ -296,7 +298,7 @@ def test_a_blob_that_is_not_what_it_should_be_is_told_and_then_put_right(cache, 
     record = made(store)
     cache.publish(record, store)
     sha256 = record.trees[0].files["a.txt"].sha256
-    name, there = f"blobs/{sha256[:2]}/{sha256}", cache.place()
+    name, there = f"blobs/{sha256[:2]}/{sha256}", cache.site.place()
     if how == "gone":
         there.remove(name)
     else:
@@ -326,7 +328,7 @@ def test_after_some_damaged_results_no_more_are_taken_but_results_are_put_there(
     *damaged, sound = records
     for record in damaged:
         sha256 = record.trees[0].files["a"].sha256
-        folder.place().remove(f"blobs/{sha256[:2]}/{sha256}")
+        folder.site.place().remove(f"blobs/{sha256[:2]}/{sha256}")
     reader = again(folder)
     for number, record in enumerate(damaged):
         assert reader.find(sound.key) is not None
@@ -348,9 +350,9 @@ def test_a_result_there_without_its_bytes_is_put_right_by_whoever_has_it(cache, 
     sha256 = record.trees[0].files["a.txt"].sha256
     name = f"blobs/{sha256[:2]}/{sha256}"
     if how == "gone":
-        cache.place().remove(name)
+        cache.site.place().remove(name)
     else:
-        cache.place().write(name, b"some")
+        cache.site.place().write(name, b"some")
     assert again(cache).offer(record, store) == Sent()  # that looks at the record alone
     assert again(cache).publish(record, store) == Sent(records=1, blobs=1, size=10)
     assert again(cache).publish(record, store) == Sent()
@@ -399,7 +401,7 @@ def test_a_place_that_cannot_be_read_is_asked_once(tmp_path, store):
 )
 def test_a_folder_that_is_not_there_is_told_at_the_first_look(tmp_path, store, url, write, fault):
     cache = SharedCache(SharedCacheConfig(url=url, write=write), tmp_path)
-    assert cache.doubt() == fault.format(tmp_path / url)
+    assert cache.site.doubt() == fault.format(tmp_path / url)
     cache.look()
     assert cache.unsaid() == (f"the shared cache {cache.url} is left out: {fault.format(tmp_path / url)}",)
     assert cache.find("0" * 64) is None
@@ -409,14 +411,14 @@ def test_a_folder_that_is_not_there_is_told_at_the_first_look(tmp_path, store, u
 
 
 def test_a_new_folder_is_told_of_and_made_for_the_first_result(folder, store, tmp_path):
-    assert folder.doubt() == ""
+    assert folder.site.doubt() == ""
     folder.look()
     folder.look()
     new = f"the shared cache {folder.url} is not there yet: its folder is made for the first result"
     assert folder.unsaid() == (new,)
     assert not (tmp_path / "shared").exists()
     assert folder.publish(made(store), store).records == 1
-    assert again(folder).doubt() == again(folder).trouble == ""
+    assert again(folder).site.doubt() == again(folder).trouble == ""
 
 
 @pytest.mark.parametrize("left", ["nothing", "mount point"])
@@ -452,16 +454,18 @@ def test_a_folder_that_goes_during_a_run_is_not_made_anew(folder, store, tmp_pat
 
 def test_what_a_url_lacks_is_told_without_opening_it(tmp_path, monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    monkeypatch.setattr(SharedCache, "place", None)
+    monkeypatch.setattr(SharedSite, "place", None)
     options = {"account_key": "${env:NO_SUCH_KEY}"}
     unset = SharedCache(SharedCacheConfig(url="memory://x", storage_options=options), tmp_path)
-    assert unset.doubt() == "the environment variable NO_SUCH_KEY is not set, which `storage_options` names"
+    assert unset.site.doubt() == "the environment variable NO_SUCH_KEY is not set, which `storage_options` names"
     unknown = SharedCache(SharedCacheConfig(url="foo://x"), tmp_path)
-    assert unknown.doubt() == "the protocol foo:// is not known to fsspec; name a folder, or abfs://, s3://, …"
+    assert unknown.site.doubt() == "the protocol foo:// is not known to fsspec; name a folder, or abfs://, s3://, …"
     monkeypatch.setattr(shared_libraries, "find_spec", lambda name: None if name == "s3fs" else name)
     missing = SharedCache(SharedCacheConfig(url="s3://bucket/x"), tmp_path)
-    assert missing.doubt() == ("a library for s3:// is missing (s3fs is not installed): pip install 'olive-engine[s3]'")
-    assert SharedCache(SharedCacheConfig(url="memory://x"), tmp_path).doubt() == ""
+    assert missing.site.doubt() == (
+        "a library for s3:// is missing (s3fs is not installed): pip install 'olive-engine[s3]'"
+    )
+    assert SharedCache(SharedCacheConfig(url="memory://x"), tmp_path).site.doubt() == ""
 
 
 def test_a_place_that_cannot_be_written_is_still_read(folder, store, monkeypatch):
@@ -472,7 +476,7 @@ def test_a_place_that_cannot_be_written_is_still_read(folder, store, monkeypatch
     def full(name, content):
         raise PermissionError(13, "Permission denied", name)
 
-    monkeypatch.setattr(reader.place(), "write", full)
+    monkeypatch.setattr(reader.site.place(), "write", full)
     assert reader.publish(other, store) == Sent()
     assert reader.trouble.startswith(f"results are not put into the shared cache {folder.url}: ")
     assert "Permission denied" in reader.trouble
@@ -536,11 +540,11 @@ def test_no_secret_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("CANARY", "AccountName=me;AccountKey=canary-0123456789==;")
     config = SharedCacheConfig(url="memory://x", storage_options={"connection_string": "${env:CANARY}"})
     cache = SharedCache(config, tmp_path)
-    cache.place()
-    told = cache.told(ValueError("refused AccountName=me;AccountKey=canary-0123456789==; and canary-0123456789"))
+    cache.site.place()
+    told = cache.site.told(ValueError("refused AccountName=me;AccountKey=canary-0123456789==; and canary-0123456789"))
     assert "canary" not in told
     assert told.startswith("refused ****")
-    assert "canary" not in repr(cache._config)
+    assert "canary" not in repr(cache.site._config)
 
 
 # --- where it is ------------------------------------------------------------------------------------------------------
@@ -555,8 +559,8 @@ def test_a_folder_may_be_named_in_three_ways(tmp_path):
     urls = {SharedCache(SharedCacheConfig(url=url), tmp_path).url for url in ("shared", str(tmp_path / "shared"))}
     urls |= {SharedCache(SharedCacheConfig(url=(tmp_path / "shared").as_uri()), tmp_path).url}
     assert urls == {(tmp_path / "shared").as_uri()}
-    assert SharedCache(SharedCacheConfig(url="shared"), tmp_path).is_local
-    assert not SharedCache(SharedCacheConfig(url="abfs://c/p"), tmp_path).is_local
+    assert SharedCache(SharedCacheConfig(url="shared"), tmp_path).site.is_local
+    assert not SharedCache(SharedCacheConfig(url="abfs://c/p"), tmp_path).site.is_local
 
 
 @pytest.mark.parametrize(
@@ -609,22 +613,22 @@ def test_a_workflow_names_it_by_its_url_or_with_options(monkeypatch):
 
 def test_housekeeping_counts_verifies_and_removes(cache, store):
     one, two = made(store), made(store, files={"a": "some bytes", "b": "own"}, ingredients={"b": 2})
-    assert upkeep.push(cache, [one, two], store) == Sent(2, 4, BYTES + 3)
-    assert upkeep.push(cache, [one, two], store) == Sent()
-    assert upkeep.holdings(cache) == upkeep.Holdings(2, 4, BYTES + 3)
-    assert upkeep.verify(cache) == upkeep.Findings(upkeep.Holdings(2, 4, BYTES + 3), (), ())
-    going = upkeep.chosen(cache, [two.key[:10]])
-    assert upkeep.remove(cache, going, time.time()) == upkeep.Holdings(1, 1, 3)  # what `one` has, too, stays
+    assert upkeep.push(cache.contents, [one, two], store) == Sent(2, 4, BYTES + 3)
+    assert upkeep.push(cache.contents, [one, two], store) == Sent()
+    assert upkeep.holdings(cache.contents) == upkeep.Holdings(2, 4, BYTES + 3)
+    assert upkeep.verify(cache.contents) == upkeep.Findings(upkeep.Holdings(2, 4, BYTES + 3), (), ())
+    going = upkeep.chosen(cache.contents, [two.key[:10]])
+    assert upkeep.remove(cache.contents, going, time.time()) == upkeep.Holdings(1, 1, 3)  # what `one` has, too, stays
     assert again(cache).find(one.key) is not None
     assert again(cache).find(two.key) is None
-    assert upkeep.remove(cache, upkeep.chosen(cache), time.time()) == upkeep.Holdings(1, 3, BYTES)
-    assert upkeep.holdings(cache) == upkeep.Holdings(0, 0, 0)
+    assert upkeep.remove(cache.contents, upkeep.chosen(cache.contents), time.time()) == upkeep.Holdings(1, 3, BYTES)
+    assert upkeep.holdings(cache.contents) == upkeep.Holdings(0, 0, 0)
 
 
 def test_a_result_that_is_put_there_during_a_removal_keeps_its_bytes(folder, store, monkeypatch):
     going, coming = made(store), made(store, ingredients={"b": 2})  # of the same bytes
     folder.publish(going, store)
-    other, place = again(folder), folder.place()
+    other, place = again(folder), folder.site.place()
     remove = place.remove
 
     def meanwhile(name):
@@ -633,71 +637,73 @@ def test_a_result_that_is_put_there_during_a_removal_keeps_its_bytes(folder, sto
         remove(name)
 
     monkeypatch.setattr(place, "remove", meanwhile)
-    assert upkeep.remove(folder, upkeep.chosen(folder), time.time()) == upkeep.Holdings(1, 0, 0)
+    assert upkeep.remove(folder.contents, upkeep.chosen(folder.contents), time.time()) == upkeep.Holdings(1, 0, 0)
     monkeypatch.undo()
-    assert upkeep.verify(folder) == upkeep.Findings(upkeep.Holdings(1, 3, BYTES), (), ())
+    assert upkeep.verify(folder.contents) == upkeep.Findings(upkeep.Holdings(1, 3, BYTES), (), ())
 
 
 def test_bytes_that_are_removed_while_a_result_is_put_there_are_put_there_again(folder, store, monkeypatch):
     going, coming = made(store), made(store, ingredients={"b": 2})
     folder.publish(going, store)
-    other, place = again(folder), folder.place()
+    other, place = again(folder), folder.site.place()
     write = place.write
 
     def meanwhile(name, content):
         monkeypatch.undo()
-        upkeep.remove(other, upkeep.chosen(other), time.time())
+        upkeep.remove(other.contents, upkeep.chosen(other.contents), time.time())
         write(name, content)
 
     monkeypatch.setattr(place, "write", meanwhile)
     assert folder.publish(coming, store) == Sent(records=1, blobs=3, size=BYTES)
-    assert upkeep.verify(folder) == upkeep.Findings(upkeep.Holdings(1, 3, BYTES), (), ())
+    assert upkeep.verify(folder.contents) == upkeep.Findings(upkeep.Holdings(1, 3, BYTES), (), ())
 
 
 def test_verify_names_what_is_damaged_and_whom_it_concerns(cache, store):
     one, two = made(store), made(store, files={"b": "own"}, ingredients={"b": 2})
-    upkeep.push(cache, [one, two], store)
+    upkeep.push(cache.contents, [one, two], store)
     sha256 = one.trees[0].files["deep/b.txt"].sha256
-    cache.place().write(f"blobs/{sha256[:2]}/{sha256}", b"MORE")
-    cache.place().write(f"records/{two.key[:2]}/{two.key}.json", b"{")
-    found = upkeep.verify(cache)
+    cache.site.place().write(f"blobs/{sha256[:2]}/{sha256}", b"MORE")
+    cache.site.place().write(f"records/{two.key[:2]}/{two.key}.json", b"{")
+    found = upkeep.verify(cache.contents)
     assert found.damaged == (sha256, two.key)
     assert found.affected == (one.key,)
 
 
 def test_age_decides_and_what_is_on_the_way_stays(folder, store):
     one, two = made(store), made(store, files={"b": "own"}, ingredients={"b": 2})
-    upkeep.push(folder, [one, two], store)
-    folder.place().write(f"blobs/ab/{'ab' * 32}", b"its record comes soon")
-    folder.place().write(f"blobs/cd/.{'cd' * 32}.0123.tmp", b"left by a crash")
-    found = upkeep.verify(folder)
+    upkeep.push(folder.contents, [one, two], store)
+    folder.site.place().write(f"blobs/ab/{'ab' * 32}", b"its record comes soon")
+    folder.site.place().write(f"blobs/cd/.{'cd' * 32}.0123.tmp", b"left by a crash")
+    found = upkeep.verify(folder.contents)
     assert (found.holdings.blobs, found.damaged, found.affected) == (5, ("ab" * 32,), ())  # it is not what it is called
     now = time.time()
-    assert upkeep.chosen(folder, before=now - 3600) == []
+    assert upkeep.chosen(folder.contents, before=now - 3600) == []
     later = now + 30 * 86_400
-    old = upkeep.chosen(folder, before=later - 3600)
+    old = upkeep.chosen(folder.contents, before=later - 3600)
     assert [record.name for record in old] == sorted(f"records/{r.key[:2]}/{r.key}.json" for r in (one, two))
     first = [record for record in old if one.key in record.name]
-    assert upkeep.remove(folder, first, now) == upkeep.Holdings(1, 3, BYTES)
-    assert upkeep.holdings(folder).blobs == 2
-    assert upkeep.remove(folder, [], later) == upkeep.Holdings(0, 2, len("its record comes soon" + "left by a crash"))
+    assert upkeep.remove(folder.contents, first, now) == upkeep.Holdings(1, 3, BYTES)
+    assert upkeep.holdings(folder.contents).blobs == 2
+    assert upkeep.remove(folder.contents, [], later) == upkeep.Holdings(
+        0, 2, len("its record comes soon" + "left by a crash")
+    )
 
 
 def test_keys_that_fit_none_or_several_are_refused(folder, store):
-    upkeep.push(folder, [made(store, ingredients={"n": number}) for number in range(20)], store)
-    keys = sorted(path.stem for path in folder._folder.rglob("*.json"))
+    upkeep.push(folder.contents, [made(store, ingredients={"n": number}) for number in range(20)], store)
+    keys = sorted(path.stem for path in folder.site._folder.path.rglob("*.json"))
     twice = next(a[0] for a, b in itertools.pairwise(keys) if a[0] == b[0])
     with pytest.raises(SystemUnavailable, match=f"several results have keys that begin with {twice}"):
-        upkeep.chosen(folder, [twice])
+        upkeep.chosen(folder.contents, [twice])
     with pytest.raises(SystemUnavailable, match="no result has a key that begins with nobody"):
-        upkeep.chosen(folder, ["nobody"])
+        upkeep.chosen(folder.contents, ["nobody"])
 
 
 def test_housekeeping_of_a_place_that_cannot_be_read_says_so(tmp_path):
     cache = SharedCache(SharedCacheConfig(url="nowhere://x"), tmp_path)
     with pytest.raises(SystemUnavailable, match="the shared cache nowhere://x: "):
-        upkeep.holdings(cache)
+        upkeep.holdings(cache.contents)
 
 
 def test_an_empty_place_holds_nothing(cache):
-    assert upkeep.holdings(cache) == upkeep.Holdings(0, 0, 0)
+    assert upkeep.holdings(cache.contents) == upkeep.Holdings(0, 0, 0)

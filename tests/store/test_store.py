@@ -121,3 +121,28 @@ def test_garbage_is_what_no_record_names(store, tmp_path):
     assert store.missing(tree) == ""
     assert store.collect_garbage(older_than=0) == tree.size
     assert store.missing(tree) != ""
+
+
+def test_a_wrong_size_in_a_record_does_not_cost_a_good_blob(store, tmp_path):
+    entry = ingested(store, tmp_path).files["a.txt"]
+    wrong = entry.model_copy(update={"size": entry.size + 1})
+    told = f"10 bytes, and a record says that it has {entry.size + 1}"
+    for again in (True, False):  # not verified before, and verified
+        with pytest.raises(StoreCorrupt, match=told):
+            store.blobs.verify(wrong, again=again)
+        assert store.blobs.verify(entry).read_text() == "some bytes"
+    assert store.missing(Tree(files={"a.txt": wrong})) == "a.txt"
+    assert store.missing(Tree(files={"a.txt": entry})) == ""
+    assert not (store.root / "quarantine").exists()
+
+
+@pytest.mark.parametrize("text", ["SOME BYTES", "some", "some bytes and more"])
+def test_a_blob_of_other_bytes_goes_to_quarantine(store, tmp_path, text):
+    entry = ingested(store, tmp_path).files["a.txt"]
+    path = store.blobs.path(entry.sha256)
+    path.chmod(0o644)
+    path.write_text(text)
+    with pytest.raises(StoreCorrupt, match="moved to quarantine"):
+        store.blobs.verify(FileEntry(sha256=entry.sha256, size=len(text)))
+    assert not path.exists()
+    assert (store.root / "quarantine" / entry.sha256).read_text() == text

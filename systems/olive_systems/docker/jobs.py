@@ -10,7 +10,7 @@ from pathlib import Path
 from olive_engine import __version__
 from olive_engine.contracts import EventLine, Result, Update, read_events
 from olive_engine.errors import SystemUnavailable
-from olive_engine.job_run import STOP_FILE
+from olive_engine.job_folder import STOP_FILE
 from olive_engine.secrecy import Secrets
 from olive_systems.docker.containers import ContainerState, DockerClient
 from olive_systems.processes import LOG_LINES, STOP_GRACE, death_of, read_result
