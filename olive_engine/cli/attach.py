@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.argument("run", required=False)
 @json_option
 def command(run: str | None) -> None:
-    """Come back to a run that was left while its jobs go on elsewhere; without RUN, list those that were.
+    """Come back to a run that was left while its jobs go on elsewhere.
+
+    Without RUN, list the runs that were left.
 
     Ctrl-C in `olive run` offers to leave jobs on systems that do not need this process, such as Azure ML; a terminal
     that is closed does so without asking. RUN is the name that was then shown, or its beginning. The same command goes

@@ -19,12 +19,12 @@ from olive_engine.errors import Interrupted
 
 COMMANDS = {
     "run": "Run a workflow and write its final models.",
-    "attach": "Come back to a run that was left while its jobs go on elsewhere.",
     "plan": "Show which steps would run, and why, and which are reused.",
     "validate": "Check a workflow file; show everything that is wrong with it.",
     "init": "Write a first workflow file, from a few answers.",
     "migrate": "Write a workflow file in today's spelling.",
     "why": "Say why a step would run.",
+    "attach": "Come back to a run that was left while its jobs go on elsewhere.",
     "sweep": "Look at a search, stop it, export its trials, take the best.",
     "passes": "List the passes, or show one with its options.",
     "systems": "List the systems, or show one with its options.",
