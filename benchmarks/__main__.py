@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import edits, executor, fuzz, lora, plan, rerun, startup, systems, typos
+from benchmarks import azure_ml, edits, executor, fuzz, lora, plan, rerun, startup, systems, typos
 from benchmarks.report import Report
 
 BENCHMARKS: Mapping[str, Callable[..., Report]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: Mapping[str, Callable[..., Report]] = {
     "typos": typos.measure,
     "edits": edits.measure,
     "fuzz": fuzz.measure,
+    "azure_ml": azure_ml.measure,
 }
 
 

@@ -265,10 +265,11 @@ class _Execution:
 
     def _take_over(self, left: LeftJob, steps: tuple[Step, ...], handle: Handle) -> None:
         system = self._systems[left.mark.system]
+        reason = "an earlier run was ended while it ran there: it goes on"
         for each in steps:
             del self._ready[each.node.name]
-            reason = "an earlier run was ended while it ran there: it goes on"
             self._listener.on_event(events.StepStarted(each.node.name, system.name, (reason,)))
+            self._listener.on_event(events.StepLog(each.node.name, "info", reason))
         started = (left.folder / "job.json").stat().st_mtime
         self._running.add(Running(left.job, left.folder, steps, system, handle, started))
 
@@ -313,6 +314,8 @@ class _Execution:
             try:
                 update = running.look()
                 running.log += update.log
+                running.name = update.job or running.name
+                self._tell_stage(running, update.stage)
                 for line in update.events:
                     self._tell(running, line)
                 if update.state == "running":
@@ -330,6 +333,12 @@ class _Execution:
                 mark_settled(running.folder)
             moved = True
         return moved
+
+    def _tell_stage(self, running: Running, stage: str) -> None:
+        if stage != running.stage:
+            running.stage = stage
+            for step in running.steps if stage else ():
+                self._listener.on_event(events.StepStage(step.node.name, stage))
 
     def _tell(self, running: Running, line: EventLine) -> None:
         name, event = running.steps[line.item].node.name, line.event

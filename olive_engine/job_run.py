@@ -33,9 +33,7 @@ from olive_engine.contracts import (
 from olive_engine.describing import described
 from olive_engine.errors import Stopped, SystemUnavailable
 from olive_engine.fresh_start import start_fresh
-from olive_engine.job_folder import JobFolder
-from olive_engine.job_folder import input_folder as input_folder
-from olive_engine.job_folder import read_job as read_job
+from olive_engine.job_folder import JobFolder, input_folder
 from olive_engine.models import Artifact, Manifest
 from olive_engine.options import Packable, unmarked
 from olive_engine.providers import full_name

@@ -21,7 +21,7 @@ from olive_engine.outputs import Written
 from olive_engine.planner import Plan
 from olive_engine.planning import made_plan, planned_steps
 from olive_engine.preflight import check as check_hosts
-from olive_engine.preflight import probe_unknown, tell_notes
+from olive_engine.preflight import probe_unknown
 from olive_engine.reporting import events
 from olive_engine.reporting.reporter import Reporter
 from olive_engine.results import FinalModel, RunResult, StepResult
@@ -137,7 +137,6 @@ def prepare(current: Plan, systems: Mapping[str, System], listener: Reporter) ->
         SystemUnavailable: one of them cannot be.
     """
     for name in dict.fromkeys(current.steps[step].node.system for step in current.to_run):
-        tell_notes(systems[name], partial(_tell(listener), name))
         systems[name].prepare(partial(_tell(listener), name))
 
 

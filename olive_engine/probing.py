@@ -46,7 +46,9 @@ def probe(system: System, asked: Probe, store: Store, say: Callable[[str], None]
     job = Job(id=folder.name, kind="probe", items=(item,), resources=system.resources)
     write_atomic(folder / "job.json", job.model_dump_json())
     try:
-        environment = answer(system, folder).environment
+        environment = answer(
+            system, folder, lambda stage: say(f"a small job asks what is installed there: {stage}")
+        ).environment
     finally:
         remove_tree(folder)
     if environment is None:
@@ -61,15 +63,23 @@ def probe(system: System, asked: Probe, store: Store, say: Callable[[str], None]
     return environment
 
 
-def answer(system: System, folder: Path) -> Result:
+def answer(system: System, folder: Path, say: Callable[[str], None]) -> Result:
     """Run a job of the engine's own, and wait for its result.
+
+    Args:
+        system: where.
+        folder: the job's.
+        say: hears what the job is in before its worker speaks, at each change.
 
     Raises:
         SystemUnavailable: the worker there cannot be run.
     """
     handle = system.submit(folder)
     try:
+        stage = ""
         while (update := handle.poll()).state == "running":
+            if update.stage not in ("", stage):
+                say(stage := update.stage)
             time.sleep(POLL_INTERVAL)
     except KeyboardInterrupt:
         handle.stop()

@@ -89,7 +89,7 @@ def refresh(workflow: Workflow, systems: Mapping[str, System], store: Store, say
         if known is None or known.version != listing.version:
             system.prepare(partial(say, system.name))
             say(system.name, f"describing {source.url} where it is")
-            tree = _described(source, listing, system, store)
+            tree = _described(source, listing, system, store, partial(say, system.name))
             write_atomic(_file(source.url, store), _Memory(version=listing.version, tree=tree).model_dump_json())
 
 
@@ -149,7 +149,7 @@ def _reader(source: Source, systems: Mapping[str, System]) -> System:
     raise InvalidWorkflow((Problem(source.path, what, "describe the workspace that it is in, under `systems`"),))
 
 
-def _described(source: Source, listing: Listing, system: System, store: Store) -> Tree:
+def _described(source: Source, listing: Listing, system: System, store: Store, say: Callable[[str], None]) -> Tree:
     """Have the files described where they are."""
     folder = store.new_job()
     asked = Describe(names=listing.names, is_model=source.is_model)
@@ -158,7 +158,7 @@ def _described(source: Source, listing: Listing, system: System, store: Store) -
     job = Job(id=folder.name, kind="describe", models=(there,), items=(item,), resources=system.resources)
     write_atomic(folder / "job.json", job.model_dump_json())
     try:
-        (result,) = answer(system, folder).items
+        (result,) = answer(system, folder, lambda stage: say(f"the job that describes it: {stage}")).items
     finally:
         remove_tree(folder)
     if result.output is None:

@@ -28,6 +28,9 @@ class Running:
     started: float = field(default_factory=time.time)
     """Seconds since the epoch."""
     log: list[str] = field(default_factory=list)
+    stage: str = ""
+    name: str = ""
+    """What its system calls it."""
 
     def look(self) -> Update:
         """What happened since the last look; a job whose system has gone is lost.

@@ -68,6 +68,7 @@ def settled(
             environment=plan.facts.environments[step.node.system],
             packed=item.packed,
             peak_memory=result.peak_memory,
+            job=running.name,
         ),
     )
     store.records.save(record)

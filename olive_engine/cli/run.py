@@ -73,6 +73,7 @@ def command(choice: Choice, *, debug: bool, dry_run: bool, setup: bool, list_pac
     if debug and choice.log_level is None:
         choice = replace(choice, log_level="debug")
     session().tracebacks |= debug
+    session().own_tracebacks |= debug
     draft = read_draft(choice)
     workflow = draft.raise_if_wrong()
     if dry_run:

@@ -22,6 +22,8 @@ class Session:
     arguments: tuple[str, ...]
     json: bool = False
     tracebacks: bool = False
+    own_tracebacks: bool = False
+    """Also for what is told in a sentence of ours: asked for on the command line, and not by a workflow's log level."""
     left_as: str = ""
     """What `olive attach` calls the run, if it was left."""
 
@@ -39,7 +41,9 @@ def session() -> Session:
 
 def describe_error(error: BaseException, session: Session) -> int:
     """Tell an error on stderr, with ``--json`` also as an object on stdout, and return the exit code."""
-    if session.tracebacks and not isinstance(error, Interrupted | InvalidWorkflow | PassFailed):
+    told_without = isinstance(error, Interrupted | InvalidWorkflow | PassFailed)
+    wanted = session.own_tracebacks if isinstance(error, WorkflowError) else session.tracebacks
+    if wanted and not told_without:
         click.secho("".join(traceback.format_exception(error)).rstrip(), err=True, dim=True, color=_color())
     if isinstance(error, InvalidWorkflow):
         from olive_engine.config.diagnostics import render

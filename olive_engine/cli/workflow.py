@@ -104,6 +104,7 @@ def read_draft(choice: Choice) -> Draft:
     """
     paths = _paths(choice)
     session().tracebacks |= choice.log_level == "debug"
+    session().own_tracebacks |= choice.log_level == "debug"
     overrides = list(choice.settings)
     # JSON text is YAML too, so that a folder called `1e3` or `true` stays a name.
     overrides += [f"output_dir={json.dumps(choice.output_dir)}"] if choice.output_dir is not None else []

@@ -55,10 +55,11 @@ def check_model(config: HfModelConfig | OnnxModelConfig, path: ConfigPath, base_
     elif looks_local(name, base_dir) or beside_file(name, findings.locate(place)):
         _check_folder(name, "config.json", "model", place, base_dir, findings)
         _check_weights(_files_in(local_path(name, base_dir)), place, findings)
-    if isinstance(config, HfModelConfig) and config.adapter_path is not None:
-        name, place = config.adapter_path, (*path, "adapter_path")
-        _check_folder(name, "adapter_config.json", "adapter", place, base_dir, findings)
-        _check_weights(_files_in(local_path(name, base_dir)), place, findings)
+    adapter = config.adapter_path if isinstance(config, HfModelConfig) else None
+    if adapter is not None and not adapter.startswith(AZUREML):
+        place = (*path, "adapter_path")
+        _check_folder(adapter, "adapter_config.json", "adapter", place, base_dir, findings)
+        _check_weights(_files_in(local_path(adapter, base_dir)), place, findings)
 
 
 def _check_mlflow(name: str, place: ConfigPath, base_dir: Path, findings: Findings) -> None:

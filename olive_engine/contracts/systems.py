@@ -63,12 +63,17 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What happened to a job since the last look. `detail` says why it was lost ("killed by signal 9")."""
+    """What happened to a job since the last look."""
 
     state: Literal["running", "done", "lost"]
     events: Sequence[EventLine] = field(default=())
     detail: str = ""
+    """Why it was lost: "killed by signal 9"."""
     log: tuple[str, ...] = field(default=())
+    stage: str = ""
+    """What a job is in before its worker speaks, which may take long: "queued on gpu-cluster"; empty: nothing."""
+    job: str = ""
+    """What its system calls the job, so that a person finds it there; empty: it has no name."""
 
 
 class Handle(Protocol):

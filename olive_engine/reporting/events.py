@@ -68,6 +68,14 @@ class StepWaiting:
 
 
 @dataclass(frozen=True, slots=True)
+class StepStage:
+    """A step's job is elsewhere and has not begun to work: ``queued on gpu-cluster``."""
+
+    step: str
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepFinished:
     """A step has its result. `seconds` is the time it took when it was computed."""
 
@@ -201,6 +209,7 @@ RunEvent = (
     | StepProgress
     | StepLog
     | StepWaiting
+    | StepStage
     | StepFinished
     | StepFailed
     | StepSkipped

@@ -17,6 +17,7 @@ from olive_engine.reporting.events import (
     StepLog,
     StepProgress,
     StepSkipped,
+    StepStage,
     StepStarted,
     StepWaiting,
     SweepBegan,
@@ -120,7 +121,7 @@ class PlainLines(Reporter):
                 self._ended += 1
                 self._skipped += isinstance(event, StepSkipped)
                 self._failed += isinstance(event, StepFailed)
-            case Warned() | SystemSaid() | StepProgress() | StepLog() | RunFinished():
+            case Warned() | SystemSaid() | StepStage() | StepProgress() | StepLog() | RunFinished():
                 pass
             case SweepBegan() | TrialBegan() | RungBegan() | TrialJudged() | TrialEnded() | SweepEnded():
                 pass
@@ -137,6 +138,8 @@ class PlainLines(Reporter):
                 return [] if self._many else [f"{step}: started"]
             case StepWaiting(step):
                 return [] if self._many else [f"{step}: waiting for another run that is computing it"]
+            case StepStage(step, stage):
+                return [] if self._many else [f"{step}: {stage}"]
             case StepProgress():
                 return self._progress(event)
             case StepLog(step, level, message):

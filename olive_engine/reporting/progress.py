@@ -15,6 +15,8 @@ class RunningStep:
     step: str
     started: float
     waiting: bool = False
+    stage: str = ""
+    """What its job is in elsewhere before it begins to work."""
     done: int = 0
     total: int = 0
     unit: str = ""
@@ -25,6 +27,7 @@ class RunningStep:
         """Take in a progress event. Time left is reckoned from the first one on, so that loading does not count."""
         if self._first is None or progress.total != self.total or progress.done < self.done:
             self._first = (now, progress.done)
+        self.stage = ""
         self.done, self.total, self.unit = progress.done, progress.total, progress.unit
         self.values = {**self.values, **progress.values}  # a new dict: another thread may be drawing the old one
 
@@ -46,6 +49,8 @@ class RunningStep:
         """What it says of itself, the most interesting first: ``loss 1.23``, ``0:42 left``, ``3,400 tok/s``."""
         if self.waiting:
             return ["another run is computing it"]
+        if self.stage:
+            return [self.stage]
         measured = phrases.values(self.values)
         left = self.seconds_left(now)
         remaining = [] if left is None else [f"{phrases.clock(left)} left"]

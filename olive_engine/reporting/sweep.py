@@ -15,6 +15,7 @@ from olive_engine.reporting.events import (
     StepLog,
     StepProgress,
     StepSkipped,
+    StepStage,
     StepStarted,
     StepWaiting,
     SweepBegan,
@@ -84,6 +85,8 @@ class Sweep:
                 self._mark(step, "running")
                 if self._working_since is None and self.trials_of(step):
                     self._working_since = now
+            case StepStage(step, stage):
+                self._running.setdefault(step, RunningStep(step, now)).stage = stage
             case StepProgress(step):
                 self._running.setdefault(step, RunningStep(step, now)).take(event, now)
             case StepFinished(step):

@@ -22,6 +22,7 @@ from olive_engine.reporting.events import (
     StepLog,
     StepProgress,
     StepSkipped,
+    StepStage,
     StepStarted,
     StepWaiting,
     SweepBegan,
@@ -118,6 +119,9 @@ class Terminal(Reporter):
             case StepWaiting(step):
                 running[step] = RunningStep(step, self._now(), waiting=True)
                 self._show_live()
+            case StepStage(step, stage):
+                running.setdefault(step, RunningStep(step, self._now())).stage = stage
+                self._show_live()
             case StepProgress(step):
                 running.setdefault(step, RunningStep(step, self._now())).take(event, self._now())
             case StepFinished(step) | StepFailed(step) | StepSkipped(step):
@@ -164,7 +168,7 @@ class Terminal(Reporter):
             case RunFinished():
                 style = "bold red" if event.failed else "bold"
                 return ["", Text(summary(event, self._skipped), style=style)]
-            case StepStarted() | StepWaiting() | StepProgress():
+            case StepStarted() | StepWaiting() | StepStage() | StepProgress():
                 return []
             case SweepBegan() | TrialBegan() | RungBegan() | TrialJudged() | TrialEnded() | SweepEnded():
                 return [] if self._sweep is None else self._of_sweep(event, self._sweep)

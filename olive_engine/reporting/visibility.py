@@ -12,6 +12,7 @@ from olive_engine.reporting.events import (
     StepLog,
     StepProgress,
     StepSkipped,
+    StepStage,
     StepStarted,
     StepWaiting,
     SweepBegan,
@@ -29,7 +30,7 @@ from olive_engine.reporting.sweep import Sweep
 def shows(level: int, event: RunEvent) -> bool:
     """Whether an event is shown at that level."""
     match event:
-        case PlanMade() | SystemSaid() | StepStarted() | StepProgress() | StepWaiting() | StepFinished():
+        case PlanMade() | SystemSaid() | StepStarted() | StepStage() | StepProgress() | StepWaiting() | StepFinished():
             return level <= INFO
         case SweepBegan() | TrialBegan() | RungBegan() | TrialJudged():
             return level <= INFO
@@ -52,7 +53,7 @@ def shows_in_sweep(level: int, event: RunEvent, sweep: Sweep) -> bool:
     if level == DEBUG:
         return shows(level, event)
     match event:
-        case StepStarted() | StepProgress() | StepWaiting() | StepFinished():
+        case StepStarted() | StepStage() | StepProgress() | StepWaiting() | StepFinished():
             return False
         case StepFailed(step) | StepSkipped(step):
             return shows(level, event) and not sweep.trials_of(step)

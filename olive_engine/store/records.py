@@ -27,6 +27,8 @@ class Provenance(BaseModel):
     environment: Environment | None = None
     packed: bool = False
     peak_memory: int = 0
+    job: str = ""
+    """What the system called the job, where it has a name there."""
     source: str = ""
     """The URL of the shared cache that the result was taken from; empty: it was computed for this cache."""
 

@@ -228,6 +228,9 @@ class SystemConformance:
             assert again is None
             wait(handle)
             return
+        while again is None and handle.poll().state == "running":  # its inputs may still be on their way
+            time.sleep(0.01)
+            again = system.attach(job)
         assert again is not None
         assert wait(again).state == "done"
         (result,) = again.collect(fetch=True).items

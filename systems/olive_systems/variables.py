@@ -62,17 +62,25 @@ WorkerVariables = dict[
 """The same where the engine itself starts the workers, and decides on their threads and imports."""
 
 
-def doubts(variables: Mapping[str, str], option: str = "environment_variables") -> Iterator[Objection]:
-    """What was probably meant as a reference, and is none: ``${TOKEN}``, ``$TOKEN``."""
+def doubts(
+    variables: Mapping[str, str], option: str = "environment_variables", *, hint: str = ""
+) -> Iterator[Objection]:
+    """What was probably meant as a reference, and is none: ``${TOKEN}``, ``$TOKEN``.
+
+    Args:
+        variables: what is set.
+        option: where they stand.
+        hint: what to do instead where references to this machine's variables are refused; empty: how one is written.
+    """
     for variable, text in variables.items():
         for match in _UNKNOWN.finditer(REFERENCE.sub("", text)):
             name = _NAME.match(match["braced"] or match["bare"] or "")
             may_be_secret = looks_secret(variable) and match["braced"] is None  # `$` and letters may be a password
-            hint = f"did you mean ${{env:{name['name']}}}?" if name else "a variable is written ${env:NAME}"
+            meant = f"did you mean ${{env:{name['name']}}}?" if name else "a variable is written ${env:NAME}"
             what = f"`{match[0]}` is passed on as it is, for it names no variable"
             if may_be_secret:
-                what, hint = "a `$` is passed on as it is", "a variable is written ${env:NAME}"
-            yield Objection(f"{option}.{variable}", what, hint, severity="warning")
+                what, meant = "a `$` is passed on as it is", "a variable is written ${env:NAME}"
+            yield Objection(f"{option}.{variable}", what, hint or meant, severity="warning")
 
 
 def resolved(own: Mapping[str, str]) -> dict[str, str]:

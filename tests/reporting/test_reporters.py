@@ -11,6 +11,9 @@ import pytest
 
 from olive_engine.reporting import events
 from olive_engine.reporting.jsonl import JsonLines, event_to_json, to_json
+from olive_engine.reporting.levels import INFO
+from olive_engine.reporting.plain import PlainLines
+from olive_engine.reporting.progress import RunningStep
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.reporting.reporter import Reporter, Tee
 from tests.reporting.sweeps import DIVERGED, OPTIONS, sweep
@@ -52,6 +55,7 @@ def test_every_event_is_one_json_line_with_all_its_fields(script, clock) -> None
     others = [
         events.Warned("cache_dir: little room"),
         events.SystemSaid("box", "made"),
+        events.StepStage("lora", "queued on gpu-cluster"),
         events.RunFinished(1, 0, 0, 2.5, Path("output")),
     ]
     script = [*script(clock), *searched, *others]
@@ -63,10 +67,10 @@ def test_every_event_is_one_json_line_with_all_its_fields(script, clock) -> None
         assert json.loads(line).keys() == {"event", *(field.name for field in dataclasses.fields(event))}
     assert {json.loads(line)["event"] for line in lines} == {
         "plan_made", "warned", "system_said", "step_started", "step_progress", "step_log", "step_waiting",
-        "step_finished", "step_failed", "step_skipped", "run_finished",
+        "step_stage", "step_finished", "step_failed", "step_skipped", "run_finished",
         "sweep_began", "trial_began", "rung_began", "trial_judged", "trial_ended", "sweep_ended",
     }  # fmt: skip
-    assert len(typing.get_args(events.RunEvent)) == 17
+    assert len(typing.get_args(events.RunEvent)) == 18
     assert json.loads(lines[-1]) == {
         "event": "run_finished", "executed": 1, "reused": 0, "failed": 0, "seconds": 2.5, "output_dir": "output",
     }  # fmt: skip
@@ -117,3 +121,19 @@ def test_numbers_that_json_lacks_become_strings() -> None:
 def test_what_cannot_be_json_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match="of type object as JSON"):
         to_json(object())
+
+
+def test_where_a_job_waits_is_shown_until_it_works(clock) -> None:
+    stream = io.StringIO()
+    plain = PlainLines(stream, INFO, clock)
+    for event in (
+        events.StepStarted("lora", "aml"),
+        events.StepStage("lora", "queued on gpu-cluster"),
+        events.StepProgress("lora", 1, 4),
+    ):
+        plain.on_event(event)
+    assert stream.getvalue().splitlines()[:2] == ["lora: started", "lora: queued on gpu-cluster"]
+    step = RunningStep("lora", clock(), stage="queued on gpu-cluster")
+    assert step.phrases(clock()) == ["queued on gpu-cluster"]
+    step.take(events.StepProgress("lora", 1, 4, values={"loss": 2.0}), clock())
+    assert step.phrases(clock()) == ["loss 2"]

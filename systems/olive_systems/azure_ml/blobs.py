@@ -6,11 +6,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import IO, TypeVar
 
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from olive_engine.digests import file_digest
@@ -18,6 +18,7 @@ from olive_engine.errors import StoreCorrupt, SystemUnavailable
 from olive_engine.models import FileEntry, Tree
 from olive_systems.azure_ml.failures import in_words
 from olive_systems.azure_ml.locations import Place
+from olive_systems.azure_ml.uploads import Stopped, Upload
 from olive_systems.azure_ml.workspace import Workspace
 
 FILES_AT_ONCE = 4
@@ -32,26 +33,32 @@ _PAUSE = 5.0
 T = TypeVar("T")
 
 
-def upload_tree(workspace: Workspace, tree: Tree, folder: Path, place: Place) -> int:
-    """Bring to `place` what is not there of a tree whose files lie in `folder`; how many bytes it was.
-
-    Raises:
-        SystemUnavailable: the datastore refuses, or a file's bytes are not those of its digest.
-    """
+def lacking_of(workspace: Workspace, tree: Tree, place: Place) -> dict[str, FileEntry]:
+    """Which files of a tree are not at `place`, or of another size there."""
     with in_words(f"the datastore {place.datastore} cannot be listed"):
         container = workspace.container(place.datastore)
         prefix = f"{place.path}/"
         there = {blob.name.removeprefix(prefix): blob.size for blob in container.list_blobs(name_starts_with=prefix)}
-    lacking = {name: entry for name, entry in tree.files.items() if there.get(name) != entry.size}
-
-    def upload(name: str, entry: FileEntry) -> None:
-        put_file(workspace, folder / name, entry, place / name)
-
-    _each(lacking, upload)
-    return sum(entry.size for entry in lacking.values())
+    return {name: entry for name, entry in tree.files.items() if there.get(tree.place_of(name)) != entry.size}
 
 
-def put_file(workspace: Workspace, path: Path, entry: FileEntry, place: Place) -> None:
+def upload_tree(workspace: Workspace, tree: Tree, folder: Path, place: Place, upload: Upload) -> None:
+    """Bring to `place` what is not there of a tree whose files lie in `folder`.
+
+    Raises:
+        SystemUnavailable: the datastore refuses, or a file's bytes are not those of its digest.
+        Stopped: the upload was ended; what is there by then is not brought again.
+    """
+    lacking = lacking_of(workspace, tree, place)
+    upload.begin(sum(entry.size for entry in lacking.values()), f"the datastore {place.datastore}")
+
+    def put(name: str, entry: FileEntry) -> None:
+        _put_file(workspace, folder / name, entry, place / name, upload)
+
+    _each(lacking, put, at_failure=upload.stop)
+
+
+def _put_file(workspace: Workspace, path: Path, entry: FileEntry, place: Place, upload: Upload) -> None:
     """Write one file; what is not of its digest is never committed."""
 
     def put() -> None:
@@ -62,10 +69,12 @@ def put_file(workspace: Workspace, path: Path, entry: FileEntry, place: Place) -
                 length=entry.size,
                 overwrite=True,
                 max_concurrency=BLOCKS_AT_ONCE,
+                progress_hook=lambda there, _: upload.reached(place.path, there),
+                raw_request_hook=upload.watch,
             )
 
     with in_words(f"{path.name} cannot be uploaded to the datastore {place.datastore}"):
-        _patiently(workspace, put)
+        _patiently(workspace, put, upload.rest)
 
 
 def put_bytes(workspace: Workspace, data: bytes, place: Place) -> None:
@@ -83,6 +92,15 @@ def get_bytes(workspace: Workspace, place: Place) -> bytes:
         return _patiently(workspace, lambda: _content(workspace.container(place.datastore), place.path))
 
 
+def remove(workspace: Workspace, place: Place) -> None:
+    """Delete a blob; one that is not there is none to delete."""
+    with in_words(f"{place.path} cannot be deleted from the datastore {place.datastore}"):
+        try:
+            workspace.container(place.datastore).delete_blob(place.path)
+        except ResourceNotFoundError:
+            return
+
+
 def download_tree(workspace: Workspace, tree: Tree, place: Place, into: Path) -> None:
     """Bring the files of a tree that lies at `place` into a folder.
 
@@ -96,7 +114,7 @@ def download_tree(workspace: Workspace, tree: Tree, place: Place, into: Path) ->
         target.parent.mkdir(parents=True, exist_ok=True)
         _get_file(workspace, place / tree.place_of(name), entry, target)
 
-    _each(tree.files, download)
+    _each(tree.files, download, at_failure=lambda: None)
 
 
 def _get_file(workspace: Workspace, place: Place, entry: FileEntry, target: Path) -> None:
@@ -123,20 +141,28 @@ def _content(container: ContainerClient, path: str) -> bytes:
     return container.download_blob(path).readall()
 
 
-def _each(files: Mapping[str, FileEntry], work: Callable[[str, FileEntry], None]) -> None:
-    """Do something with each file, several at a time, the largest first; the first failure ends it."""
+def _each(
+    files: Mapping[str, FileEntry], work: Callable[[str, FileEntry], None], *, at_failure: Callable[[], None]
+) -> None:
+    """Do something with each file, several at a time, the largest first; the first failure ends it.
+
+    Args:
+        files: by name.
+        work: what is done.
+        at_failure: has those that are at work end, too.
+    """
     ordered = sorted(files.items(), key=lambda each: -each[1].size)
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         futures = [pool.submit(work, name, entry) for name, entry in ordered]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
+        wait(futures, return_when=FIRST_EXCEPTION)
+        failed = [error for future in futures if future.done() and (error := future.exception())]
+        if failed:
+            at_failure()
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            raise next((error for error in failed if not isinstance(error, Stopped)), failed[0])
 
 
-def _patiently(workspace: Workspace, action: Callable[[], T]) -> T:
+def _patiently(workspace: Workspace, action: Callable[[], T], rest: Callable[[float], None] = time.sleep) -> T:
     """Do something with a storage service; it is waited for where it throttles, which its client does not know of."""
     for _ in range(workspace.retries):
         try:
@@ -145,7 +171,7 @@ def _patiently(workspace: Workspace, action: Callable[[], T]) -> T:
             if error.status_code != _THROTTLED:
                 raise
             said = str(getattr(error.response, "headers", {}).get("Retry-After", ""))
-            time.sleep(float(said) if said.isdecimal() else _PAUSE)
+            rest(float(said) if said.isdecimal() else _PAUSE)
     return action()
 
 

@@ -1,6 +1,6 @@
 """What a job on a compute runs: lays the job folder out, runs a worker on it, puts results where they are kept.
 
-    python -P -m olive_systems.azure_ml.in_job --job JOB.JSON --out FOLDER [--input PLACE FOLDER]... [--hf-token]
+    python -P -m olive_systems.azure_ml.in_job --job JOB.JSON --out FOLDER [--input PLACE FOLDER]... [--hf-token DOMAIN]
 
 The engine comes with the job as a wheel that is unpacked on PYTHONPATH; everything else is the environment's. Standard
 output, which is the job's log, carries the worker's event lines and whatever is printed, line by line.
@@ -26,7 +26,7 @@ from urllib.request import Request, urlopen
 from olive_engine.contracts import Job
 from olive_engine.digests import files_under
 from olive_engine.errors import SystemUnavailable
-from olive_engine.job_run import input_folder
+from olive_engine.job_folder import input_folder
 from olive_engine.models import Manifest, Tree
 from olive_engine.secrecy import LISTED, Secrets
 from olive_systems.processes import KEPT_FROM_WORKERS, LOG_LINES, death_of, worker_settings
@@ -101,8 +101,11 @@ def _link(target: Path, tree: Tree, source: Path) -> None:
         (target / name).symlink_to(source / tree.place_of(name))
 
 
-def hub_token() -> str:
+def hub_token(domain: str) -> str:
     """The token of the model hub, from the key vault, by the identity of the compute.
+
+    Args:
+        domain: of the cloud's key vaults.
 
     Raises:
         SystemUnavailable: the vault does not give it.
@@ -118,8 +121,8 @@ def hub_token() -> str:
     from azure.core.exceptions import ClientAuthenticationError
 
     try:
-        token = DefaultAzureCredential().get_token("https://vault.azure.net/.default").token
-        address = f"https://{vault}.vault.azure.net/secrets/{SECRET}?api-version=7.4"
+        token = DefaultAzureCredential().get_token(f"https://{domain}/.default").token
+        address = f"https://{vault}.{domain}/secrets/{SECRET}?api-version=7.4"
         with urlopen(Request(address, headers={"Authorization": f"Bearer {token}"}), timeout=60) as answer:
             return str(json.load(answer)["value"])
     except (ClientAuthenticationError, OSError, ValueError, KeyError) as error:
@@ -189,12 +192,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--job", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--input", nargs=2, action="append", default=[])
-    parser.add_argument("--hf-token", action="store_true")
+    parser.add_argument("--hf-token", default="")
     given = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="olive-"))
     try:
         job = lay_out(folder, given.job, {place: Path(path) for place, path in given.input})
-        token = hub_token() if given.hf_token else ""
+        token = hub_token(given.hf_token) if given.hf_token else ""
         code = run(folder, worker_environment(job.resources.threads, token))
         if code == 0:
             keep(folder, given.out)

@@ -28,6 +28,10 @@ _REGISTRY_MODEL = re.compile(
 )
 
 
+ROOT = "olive-engine"
+"""The folder of a datastore that everything of ours lies in."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkspaceName:
     """A workspace by its full name; names of Azure's count without their case."""
@@ -80,6 +84,26 @@ class Place:
         return Place(self.datastore, f"{self.path}/{path}")
 
 
+def described_place(datastore: str, name: str) -> Place:
+    """Where a job reads its ``job.json``."""
+    return Place(datastore, f"{ROOT}/submitted/{name}/job.json")
+
+
+def result_place(datastore: str, name: str) -> Place:
+    """Where a job's output is kept."""
+    return Place(datastore, f"{ROOT}/results/{name}")
+
+
+def tree_place(datastore: str, digest: str) -> Place:
+    """Where a tree is kept that came from here."""
+    return Place(datastore, f"{ROOT}/trees/{digest}")
+
+
+def is_result(place: Place) -> bool:
+    """Whether a job of ours has made what lies there, so that it can be made again."""
+    return place.path.startswith(f"{ROOT}/results/")
+
+
 @dataclass(frozen=True, slots=True)
 class RegistryModel:
     """A version of a model in a registry."""
@@ -120,7 +144,7 @@ def workspace_name(client: AzureMLClient | None) -> WorkspaceName:
             "it is not said which workspace it is; write subscription_id, resource_group and workspace_name, or "
             "aml_config_path, into `azureml_client`"
         )
-    written = _from_file(Path(client.aml_config_path)) if client.aml_config_path else {}
+    written = _from_file(Path(client.aml_config_path).expanduser()) if client.aml_config_path else {}
     names = ("subscription_id", "resource_group", "workspace_name")
     found = [getattr(client, name) or written.get(name) for name in names]
     if missing := [name for name, value in zip(names, found, strict=True) if not value]:

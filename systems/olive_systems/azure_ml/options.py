@@ -96,12 +96,14 @@ class AzureMLConfig(Options):
     max_parallel: int | None = Field(
         default=None, ge=1, description="Jobs at once; default: as many as the cluster has nodes for."
     )
-    instance_count: int = Field(default=1, gt=0, description="Machines of a job.")
+    instance_count: int = Field(
+        default=1, gt=0, description="Machines of a job: one, for no step is divided among several."
+    )
     resources: dict[str, JsonValue] = Field(default={}, description="Resources of a job, in Azure ML's terms.")
     tags: dict[str, str] = Field(default={}, description="Tags of every job.")
     environment_variables: Variables = Field(default={}, description="Set for the jobs.")
     hf_token: Annotated[bool | str | None, Secret(), AfterValidator(_only_a_reference)] = Field(
         default=None,
         description="Token of the model hub, needed for gated names only: true has the job read the secret `hf-token` "
-        "of the key vault. A variable of this machine is refused when jobs are submitted.",
+        "of the key vault. A variable of this machine is refused.",
     )

@@ -21,8 +21,17 @@ from olive_systems.azure_ml import blobs
 from olive_systems.azure_ml.assets import input_type
 from olive_systems.azure_ml.environments import JobEnvironment, for_job
 from olive_systems.azure_ml.in_job import VAULT, place_under, placed
-from olive_systems.azure_ml.locations import Place, RegistryModel, registry_model
+from olive_systems.azure_ml.locations import (
+    ROOT,
+    Place,
+    RegistryModel,
+    described_place,
+    registry_model,
+    result_place,
+    tree_place,
+)
 from olive_systems.azure_ml.options import AzureMLConfig
+from olive_systems.azure_ml.uploads import Upload
 from olive_systems.azure_ml.workspace import Workspace
 
 with warnings.catch_warnings():
@@ -30,8 +39,6 @@ with warnings.catch_warnings():
     from azure.ai.ml import Input, Output, command
     from azure.ai.ml.entities import Command, JobResourceConfiguration
 
-ROOT = "olive-engine"
-"""The folder of a datastore that everything of ours lies in."""
 RESULT = "result"
 """The name of the one output."""
 START = (
@@ -47,11 +54,6 @@ def job_name(folder: Path) -> str:
     """The name of a folder's job: the same for the same folder, and another for every other in the workspace."""
     described = hashlib.sha256((folder / "job.json").read_bytes()).hexdigest()
     return f"olive-{folder.name.lower()}-{described[:12]}"
-
-
-def result_place(datastore: str, name: str) -> Place:
-    """Where a job's output is kept."""
-    return Place(datastore, f"{ROOT}/results/{name}")
 
 
 class Submitter:
@@ -76,48 +78,51 @@ class Submitter:
         """Code and environment as the service calls them, once a job has brought them there."""
         self._there = there
         self._lock = Lock()
+        self._on_their_way: dict[str, Lock] = {}
+        """By digests of trees: whoever brings one has its lock."""
 
-    def submit(self, folder: Path) -> str:
-        """Upload what the workspace lacks, and put the job; its name.
+    def submit(self, folder: Path, upload: Upload) -> None:
+        """Upload what the workspace lacks, and put the job. Several threads may do so at once.
 
         Raises:
             SystemUnavailable: Azure refuses, or is away for longer than the retries.
+            Stopped: the upload was ended before the job was put.
         """
         name = job_name(folder)
         job = Job.model_validate_json((folder / "job.json").read_bytes())
-        datastore = self._options.datastores
-        described = Place(datastore, f"{ROOT}/submitted/{name}/job.json")
-        trees = {place: self._located(folder, place, tree) for place, tree in placed(job).items()}
+        described = described_place(self._options.datastores, name)
+        trees = {place: self._located(folder, place, tree, upload) for place, tree in placed(job).items()}
+        upload.look()
         blobs.put_bytes(self._workspace, (folder / "job.json").read_bytes(), described)
         inputs = {f"tree{number}": where for number, where in enumerate(dict.fromkeys(trees.values()))}
         names = {where: each for each, where in inputs.items()}
         words = [START, *(f"--input {place} ${{{{inputs.{names[where]}}}}}" for place, where in trees.items())]
         if self._options.hf_token is True:
-            words.append("--hf-token")
+            words.append(f"--hf-token {self._workspace.cloud.vaults}")
         given = {"job": Input(type="uri_file", path=described.uri)}
         given |= {each: self._input(where) for each, where in inputs.items()}
         steps = ", ".join(item.step for item in job.items)
-        with self._lock:  # the first brings code and environment, which the others only name
+        with upload.holding(self._lock):  # the first brings code and environment, which the others only name
             self._put(name, " ".join(words), given, steps)
-        return name
 
     def _input(self, where: Place | RegistryModel) -> Input:
         if isinstance(where, Place):
             return Input(type="uri_folder", path=where.uri)
         return Input(type=input_type(self._workspace, where), path=where.url)
 
-    def _located(self, folder: Path, place: str, tree: Tree) -> Place | RegistryModel:
+    def _located(self, folder: Path, place: str, tree: Tree, upload: Upload) -> Place | RegistryModel:
         """Where a tree is in the workspace or a registry, brought to the workspace if need be."""
         if registered := registry_model(tree.location):
             return registered
         if held := self._workspace.name.place(tree.location):
             return held
-        if tree.digest not in self._there:
-            where = Place(self._options.datastores, f"{ROOT}/trees/{tree.digest}")
-            source = place_under(folder, place)
-            blobs.upload_tree(self._workspace, Tree(files=tree.files), source, where)
-            self._there[tree.digest] = where
-        return self._there[tree.digest]
+        with upload.holding(self._on_their_way.setdefault(tree.digest, Lock())):
+            if tree.digest not in self._there:
+                where = tree_place(self._options.datastores, tree.digest)
+                source = place_under(folder, place)
+                blobs.upload_tree(self._workspace, Tree(files=tree.files), source, where, upload)
+                self._there[tree.digest] = where
+            return self._there[tree.digest]
 
     def _put(self, name: str, line: str, inputs: Mapping[str, Input], steps: str) -> None:
         with tempfile.TemporaryDirectory() as root:

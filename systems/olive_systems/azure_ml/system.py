@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,20 +10,26 @@ from typing import TYPE_CHECKING
 from olive_engine.contracts import Capabilities, Environment, Listing, Objection, Resources, System
 from olive_engine.digests import digest
 from olive_engine.errors import SystemUnavailable
+from olive_engine.job_folder import read_job
 from olive_engine.models import Tree
 from olive_engine.options import Options
 from olive_engine.own_wheel import wheel_digest
-from olive_systems.azure_ml.environments import JobEnvironment, described, objections, resolved
+from olive_systems.azure_ml.environments import JobEnvironment, described, resolved
 from olive_systems.azure_ml.locations import Place, WorkspaceName, inside, registry_model, workspace_name
+from olive_systems.azure_ml.objections import objections, refusal
 from olive_systems.azure_ml.options import AzureMLConfig
+from olive_systems.azure_ml.results import Results
 
 if TYPE_CHECKING:
     from olive_systems.azure_ml.handle import AzureMLHandle
     from olive_systems.azure_ml.submission import Submitter
+    from olive_systems.azure_ml.uploads import Upload
     from olive_systems.azure_ml.workspace import Workspace
 
 DEFAULT_PARALLEL = 4
 """Jobs at once, until the size of the cluster is known."""
+PATIENCE = 3.0
+"""Seconds that closing waits for what is under way to end by itself."""
 
 
 class AzureML(System):
@@ -39,22 +46,20 @@ class AzureML(System):
         self._submitter: Submitter | None = None
         self._prepared: JobEnvironment | None = None
         self._nodes = 0
-        self._fetched: dict[str, Place] = {}
-        """Where the trees lie that came from here: a job that reads one again needs no upload."""
+        self._results = Results()
         self._handles: list[AzureMLHandle] = []
 
     @classmethod
     def objections(cls, config: Options) -> Iterable[Objection]:
-        """What the environment's description and its conda file have against them."""
+        """What the options and the files that they name, such as the conda file, have against them."""
         return objections(config) if isinstance(config, AzureMLConfig) else ()
 
     @property
     def capabilities(self) -> Capabilities:
         """Jobs elsewhere that leave their outputs there, tell what they do, and go on without the engine."""
-        nodes = max(1, self._nodes // self._options.instance_count) if self._nodes else DEFAULT_PARALLEL
         return Capabilities(
             shared_filesystem=False,
-            max_parallel=self._options.max_parallel or nodes,
+            max_parallel=self._options.max_parallel or self._nodes or DEFAULT_PARALLEL,
             accelerators=(self.resources.device,),
             keeps_state=False,
             keeps_outputs=True,
@@ -93,9 +98,8 @@ class AzureML(System):
     def prepare(self, say: Callable[[str], None]) -> None:
         """See, before anything is uploaded, that workspace, compute, datastore and environment are there."""
         try:
-            self._refuse_secrets()
-            for objection in objections(self._options):
-                raise SystemUnavailable(f"{objection.option}: {objection.what}; {objection.hint}".removesuffix("; "))
+            if why := refusal(self._options):
+                raise SystemUnavailable(why)
             environment = described(self._options)
             if self._submitter is not None:
                 return
@@ -107,22 +111,30 @@ class AzureML(System):
             from olive_systems.azure_ml.submission import Submitter
 
             self._prepared = resolved(environment, workspace.client)
-            self._submitter = Submitter(workspace, self._options, self._prepared, self._fetched)
+            self._submitter = Submitter(workspace, self._options, self._prepared, self._results.fetched)
         except SystemUnavailable as error:
             raise self._named(error) from error.__cause__
 
     def submit(self, job: Path) -> AzureMLHandle:
-        """Upload what the workspace lacks of the job's inputs, and put the job."""
+        """Begin to upload what the workspace lacks of the job's inputs, and to put the job: that needs nobody here.
+
+        Raises:
+            SystemUnavailable: workspace, compute, datastore or environment is not there.
+            StoreCorrupt: a result that the job reads is no longer in the datastore; it is held no longer.
+        """
         try:
             if self._submitter is None:
                 self.prepare(lambda _: None)
+            from olive_systems.azure_ml.in_job import placed
+            from olive_systems.azure_ml.submission import job_name
+
             submitter = self._submitter
             if submitter is None:
                 raise SystemUnavailable("it was closed")
-            name = submitter.submit(job)
+            self._results.see(self._opened(), placed(read_job(job)).values())
         except SystemUnavailable as error:
             raise self._named(error) from error.__cause__
-        return self._handle(name, job)
+        return self._handle(job_name(job), job, submitter.submit)
 
     def attach(self, job: Path) -> AzureMLHandle | None:
         """The job of a folder, if it was taken: running, or over."""
@@ -141,6 +153,8 @@ class AzureML(System):
         """Whether the tree lies in the workspace, or is a model of a registry, which jobs anywhere can read."""
         if registry_model(tree.location):
             return True
+        if self._results.is_gone(tree):
+            return False
         try:
             return tree.location.startswith("azureml://") and inside(tree.location, self._name()) is not None
         except SystemUnavailable:  # `prepare` says why
@@ -165,12 +179,7 @@ class AzureML(System):
         if place is None:
             raise SystemUnavailable(f"{self.name}: {tree.location} is not in a datastore of its workspace")
         try:
-            workspace = self._opened()
-            from olive_systems.azure_ml.blobs import download_tree
-
-            download_tree(workspace, tree, place, into)
-            if not tree.places:
-                self._fetched[tree.digest] = place
+            self._results.bring(self._opened(), tree, place, into)
         except SystemUnavailable as error:
             raise self._named(error) from error.__cause__
 
@@ -184,9 +193,12 @@ class AzureML(System):
             raise self._named(error) from error.__cause__
 
     def close(self) -> None:
-        """Follow no job any longer, and let connections go; jobs that were not stopped run on."""
+        """Follow no job any longer, and let connections go; jobs that were submitted and not stopped run on."""
         for handle in self._handles:
             handle.let_go()
+        patience = time.monotonic() + PATIENCE
+        for handle in self._handles:
+            handle.join(max(0.0, patience - time.monotonic()))
         self._handles = []
         if self._workspace is not None:
             self._workspace.close()
@@ -206,12 +218,11 @@ class AzureML(System):
             raise SystemUnavailable("no workspace")
         return self._workspace
 
-    def _handle(self, name: str, job: Path) -> AzureMLHandle:
+    def _handle(self, name: str, job: Path, submit: Callable[[Path, Upload], None] | None = None) -> AzureMLHandle:
         from olive_systems.azure_ml.handle import AzureMLHandle
-        from olive_systems.azure_ml.submission import result_place
 
-        handle = AzureMLHandle(self._opened(), name, job, result_place(self._options.datastores, name))
-        self._handles = [each for each in self._handles if not each.is_over] + [handle]
+        handle = AzureMLHandle(self._opened(), name, job, self._options.datastores, submit, made=self._results.made)
+        self._handles = [each for each in self._handles if each.is_busy] + [handle]
         return handle
 
     def _place(self, tree: Tree) -> Place | None:
@@ -242,27 +253,6 @@ class AzureML(System):
                 f"{self.name}: {' and '.join(lacking)} is not installed here; run: "
                 "python -m pip install 'olive-engine[azureml]'"
             )
-
-    def _refuse_secrets(self) -> None:
-        """Refuse what would put a secret into the description of a job.
-
-        Raises:
-            SystemUnavailable: an option refers to a variable of this machine, or names no key vault.
-        """
-        own = [name for name, text in self._options.environment_variables.items() if "${env:" in text]
-        if own:
-            raise SystemUnavailable(
-                f"the environment variable {own[0]} refers to one of this machine, whose value anybody in the "
-                "workspace could read in the job's description; keep it in the key vault, or set it on the compute"
-            )
-        if isinstance(self._options.hf_token, str):
-            raise SystemUnavailable(
-                "hf_token refers to a variable of this machine, whose value is never sent along; keep the token in the "
-                "key vault as the secret hf-token, and write hf_token: true and azureml_client.keyvault_name"
-            )
-        client = self._options.azureml_client
-        if self._options.hf_token is True and not (client and client.keyvault_name):
-            raise SystemUnavailable("hf_token: true needs the name of the key vault, as azureml_client.keyvault_name")
 
     def _named(self, error: SystemUnavailable) -> SystemUnavailable:
         """The error with the system that it is about, said once."""

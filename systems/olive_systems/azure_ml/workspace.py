@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
+import os
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Literal
@@ -22,9 +20,11 @@ from azure.storage.blob import BlobClient, ContainerClient, ExponentialRetry
 from pydantic import BaseModel
 
 from olive_engine.errors import SystemUnavailable
+from olive_systems.azure_ml.clouds import current
 from olive_systems.azure_ml.failures import in_words, is_missing
 from olive_systems.azure_ml.locations import WorkspaceName
 from olive_systems.azure_ml.options import AzureMLClient
+from olive_systems.azure_ml.quiet import quiet
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its dependencies warn of each other
@@ -34,12 +34,11 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Command, Job
 
-SCOPE = "https://management.azure.com/.default"
 LOG = "user_logs/std_log.txt"
 SIGNATURE_LIFE = 1800.0
 """Seconds that a datastore's signature is used for; it is good for an hour."""
 BLOCK = 32 << 20
-"""Bytes of a blob that are asked for at once."""
+"""Bytes of a blob that are sent, or asked for, at once."""
 LOG_PIECE = 4 << 20
 """Bytes of a job's log that are read at once."""
 _NOTHING_THERE = 416
@@ -97,8 +96,11 @@ class Workspace:
         self._options = options
         for each in CHATTY:
             logging.getLogger(each).setLevel(logging.ERROR)
+        self.cloud = current()
+        # Where it is not said who logs in, it is the cloud's own host; azure-identity would take the public one.
+        own = {} if os.environ.get("AZURE_AUTHORITY_HOST") else {"authority": self.cloud.login}
         with in_words("Azure's login cannot be used"):
-            self._credential = DefaultAzureCredential(**options.default_auth_params)
+            self._credential = DefaultAzureCredential(**{**own, **options.default_auth_params})
         self.client = MLClient(
             self._credential,
             name.subscription,
@@ -193,7 +195,7 @@ class Workspace:
 
     def submit(self, job: Command) -> Job:
         """Put a job; the same again is the job that there is."""
-        with in_words(f"the job {job.name} was not taken"), _quiet():
+        with in_words(f"the job {job.name} was not taken"), quiet():
             made: Job = self.client.jobs.create_or_update(job, skip_validation=True)
             return made
 
@@ -253,9 +255,10 @@ class Workspace:
         with self._lock:
             if self._http is None:
                 retries = RetryPolicy[HttpRequest, HttpResponse](**self._retries())
-                policies = [retries, BearerTokenCredentialPolicy(self._credential, SCOPE)]
+                scope = f"https://{self.cloud.management}/.default"
+                policies = [retries, BearerTokenCredentialPolicy(self._credential, scope)]
                 timeout = self._options.read_timeout
-                self._http = PipelineClient("https://ml.azure.com", policies=policies, read_timeout=timeout)
+                self._http = PipelineClient(f"https://{self.cloud.management}", policies=policies, read_timeout=timeout)
         response = self._http.send_request(request)
         response.raise_for_status()
         return response.json()
@@ -278,10 +281,3 @@ class Workspace:
             retry_total=self._options.max_operation_retries,
             random_jitter_range=1,
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what the SDK prints while it uploads a snapshot from the terminal."""
-    with redirect_stderr(io.StringIO()):
-        yield

@@ -95,6 +95,10 @@ class Storage:
         """Write a blob, or write it anew."""
         self._service.get_blob_client(container, path).upload_blob(content, overwrite=True)
 
+    def delete(self, container: str, path: str) -> None:
+        """Delete a blob."""
+        self._service.get_blob_client(container, path).delete_blob()
+
     def begin_log(self, container: str, path: str) -> None:
         """Make an empty blob that can be appended to."""
         self._service.get_blob_client(container, path).create_append_blob()

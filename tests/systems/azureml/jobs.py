@@ -1,11 +1,13 @@
 """Jobs of toys for the tests of the system."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from olive_engine.contracts import Job
 from olive_engine.models import Artifact, Manifest
 from olive_engine.testing.harness import Trial, write_job
+from olive_systems.azure_ml.handle import AzureMLHandle
 from tests.emulators.azureml.emulator import Emulator
 
 
@@ -30,3 +32,13 @@ def trees_up(azureml: Emulator, label: str) -> int:
 def stored(azureml: Emulator, prefix: str = "") -> list[str]:
     """What lies in the datastore, without what every job has."""
     return azureml.storage.paths(azureml.datastores["workspaceblobstore"], f"olive-engine/{prefix}")
+
+
+def put(handle: AzureMLHandle) -> AzureMLHandle:
+    """Wait until the job that was submitted is in the workspace."""
+    deadline = time.monotonic() + 30
+    while not handle.is_submitted:
+        assert handle.is_busy
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return handle

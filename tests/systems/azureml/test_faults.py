@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 
 import pytest
@@ -11,7 +12,7 @@ from olive_engine.testing.harness import tree_of
 from olive_engine.testing.system_conformance import wait
 from olive_engine.testing.toys import build_toy_model
 from tests.emulators.azureml.faults import ExpireToken, Refuse, Reset, Slow
-from tests.systems.azureml.jobs import scale, stored
+from tests.systems.azureml.jobs import put, scale, stored
 
 BLOBS = "olivetests.blob.core.windows.net/*/olive-engine"
 PASSING = {
@@ -32,11 +33,11 @@ PASSING = {
 def test_what_passes_is_waited_out(fault, azureml, make, tmp_path):
     rule = azureml.faults.add(*fault)
     model = build_toy_model(tmp_path / "model")
-    handle = make().submit(scale(tmp_path, model))
+    handle = put(make().submit(scale(tmp_path, model)))
     assert rule.hits == 1
     puts = azureml.recorder.exchanges("PUT", "*/workspaces/*/jobs/*")
-    assert {put.path.rsplit("/", 1)[1] for put in puts} == {handle.name}
-    assert len({put.sha256 for put in puts if put.up}) == 1
+    assert {each.path.rsplit("/", 1)[1] for each in puts} == {handle.name}
+    assert len({each.sha256 for each in puts if each.up}) == 1
     assert len(azureml.jobs.all()) == 1
     tree = tree_of(model.model_path)
     assert stored(azureml, "trees/") == sorted(f"olive-engine/trees/{tree.digest}/{name}" for name in tree.files)
@@ -99,14 +100,14 @@ def test_what_lasts_is_said_and_a_later_run_continues(fault, said, azureml, make
     rule = azureml.faults.add(*fault, times=None)
     system, job = make(azureml_client=client), scale(tmp_path, build_toy_model(tmp_path / "model"))
     begun = time.monotonic()
-    with pytest.raises(SystemUnavailable, match=said) as raised:
-        system.submit(job)
+    update = wait(system.submit(job))
     assert time.monotonic() - begun < 15
-    assert str(raised.value).startswith("cloud: ")
-    assert "\n" not in str(raised.value)
+    assert update.state == "lost"
+    assert re.search(said, update.detail)
+    assert "\n" not in update.detail
     assert azureml.recorder.submitted() == []
     rule.times = 0
-    handle = system.submit(job)
+    handle = put(system.submit(job))
     assert azureml.recorder.submitted() == [handle.name]
 
 
@@ -129,13 +130,14 @@ def test_a_service_that_stays_away_loses_the_job_after_a_while(azureml, make, op
         ({"aml_compute": "gpu"}, "the workspace emulated has no compute gpu; correct aml_compute, or create it"),
         ({"datastores": "none"}, "the workspace emulated has no datastore none; correct `datastores`"),
         ({"aml_environment_config": {"name": "none", "version": "3"}}, "the workspace has no environment none:3"),
-        ({"hf_token": "${env:HF_TOKEN}"}, "hf_token refers to a variable of this machine, whose value is never sent"),
-        ({"hf_token": True}, "hf_token: true needs the name of the key vault, as azureml_client.keyvault_name"),
+        ({"hf_token": "${env:HF_TOKEN}"}, "hf_token: it refers to a variable of this machine, whose value is never"),
+        ({"hf_token": True}, "hf_token: the job reads the token from a key vault, and none is named; name it as"),
         (
             {"environment_variables": {"A": "${env:HOME}"}},
-            "the environment variable A refers to one of this machine, whose value anybody in the workspace could read",
+            "environment_variables.A: it refers to a variable of this machine, whose value anybody in the workspace",
         ),
-        ({"azureml_client": None}, "it is not said which workspace it is"),
+        ({"instance_count": 2}, "instance_count: 2 machines for each job, and a step's work cannot be divided among"),
+        ({"azureml_client": None}, "azureml_client: it is not said which workspace it is"),
         ({"resources": {"gpus": 3}}, "resources: jobs of Azure ML have no gpus; they have locations, instance_count"),
     ],
 )
@@ -184,3 +186,20 @@ def test_a_workspace_by_the_portals_file(azureml, make, options, tmp_path):
     assert system.environment_id == make().environment_id
     with pytest.raises(SystemUnavailable, match=r"there is no file no\.json, which `aml_config_path` names; download"):
         make(azureml_client={"aml_config_path": "no.json"}).prepare(said.append)
+
+
+def test_another_cloud_is_asked_at_its_own_hosts(azureml, make, monkeypatch):
+    """The emulator is the public cloud: it refuses all others, and says who was asked."""
+    monkeypatch.setenv("AZUREML_CURRENT_CLOUD", "AzureChinaCloud")
+    with pytest.raises(SystemUnavailable, match=r"^cloud: "):
+        make().prepare(lambda _: None)
+    assert set(azureml.recorder.refused_hosts) == {"login.chinacloudapi.cn"}
+    assert azureml.recorder.exchanges("GET", "management.azure.com/*") == []
+
+
+def test_a_cloud_that_is_not_known(azureml, make, monkeypatch):
+    monkeypatch.setenv("AZUREML_CURRENT_CLOUD", "AzureCloudy")
+    said = "the variable AZUREML_CURRENT_CLOUD names the cloud AzureCloudy; known are AzureCloud, AzureChinaCloud, "
+    with pytest.raises(SystemUnavailable, match=said):
+        make().prepare(lambda _: None)
+    assert azureml.recorder.exchanges() == []
