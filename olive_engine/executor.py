@@ -288,11 +288,7 @@ class _Execution:
                 mark_submitted(folder, system, self._purpose)
             handle = system.submit(folder)
         except StoreCorrupt as damage:
-            self._damaged = damage
-            self._locks.release(steps)
-            for step in steps:
-                cause = f"{damage}; the run plans again"
-                self._listener.on_event(events.StepLog(step.node.name, "warning", cause))
+            self._spoilt(steps, damage)
         except Unreachable as error:
             self._out_of_reach(steps, error)
             return
@@ -326,6 +322,10 @@ class _Execution:
                     self._collect(running)
                 else:
                     self._lost(running, update.detail)
+            except StoreCorrupt as damage:
+                self._running.discard(running)
+                self._spoilt(running.steps, damage)
+                remove_tree(running.folder)
             except Unreachable as error:
                 self._running.discard(running)
                 self._out_of_reach(running.steps, error, tuple(running.log[-LOG_LINES:]))
@@ -380,6 +380,13 @@ class _Execution:
             return
         step = running.steps[0]
         self._fail(step, Failure(step.node.name, detail, log=tuple(running.log[-LOG_LINES:])))
+
+    def _spoilt(self, steps: tuple[Step, ...], damage: StoreCorrupt) -> None:
+        """What steps read is not what it should be: they are begun again by a new plan, which knows it."""
+        self._damaged = damage
+        self._locks.release(steps)
+        for step in steps:
+            self._listener.on_event(events.StepLog(step.node.name, "warning", f"{damage}; the run plans again"))
 
     def _out_of_reach(self, steps: tuple[Step, ...], error: Unreachable, log: tuple[str, ...] = ()) -> None:
         """It is not known what becomes of a job: its mark stays, so that a later run finds it."""

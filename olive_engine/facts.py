@@ -13,7 +13,6 @@ from olive_engine.config.local_models import local_path
 from olive_engine.config.mlflow_models import NoHuggingFaceModel, layout
 from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig, Workflow
 from olive_engine.contracts import Probe, System
-from olive_engine.data import REQUIRES as DATA_REQUIRES
 from olive_engine.data.files import local_files
 from olive_engine.digests import digest
 from olive_engine.errors import InvalidWorkflow, Problem
@@ -23,7 +22,7 @@ from olive_engine.models import Manifest, Tree, tokenizer_part
 from olive_engine.planner import Facts, flavours
 from olive_engine.probing import known_environment
 from olive_engine.providers import full_name
-from olive_engine.registry import find_metric, find_pass
+from olive_engine.step_packages import requires_of
 from olive_engine.store import Store
 
 
@@ -212,14 +211,3 @@ def _remote_files(node: Node, workflow: Workflow, store: Store) -> Tree | None:
     except ValueError as error:
         path = (*node.path, "load_dataset_config", "data_files")
         raise InvalidWorkflow((Problem(path, str(error)),)) from None
-
-
-# --- distributions ---------------------------------------------------------------------------------------------------
-
-
-def requires_of(kind: str, type_: str) -> tuple[str, ...]:
-    """The distributions that a step of that kind and type needs where it runs."""
-    if kind == "data":
-        return DATA_REQUIRES
-    cls = find_pass(type_) if kind == "pass" else find_metric(type_)
-    return cls.requires if cls else ()

@@ -15,7 +15,6 @@ from typing import TextIO
 from olive_engine import graph, machine
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import SystemUnavailable
-from olive_engine.facts import requires_of
 from olive_engine.planner import flavours
 from olive_engine.preflight import extra_of, fitting_extra, providers_of
 from olive_engine.requirements import (
@@ -28,6 +27,7 @@ from olive_engine.requirements import (
 )
 from olive_engine.search.assignment import with_each_pass
 from olive_engine.search.searched import searches
+from olive_engine.step_packages import requires_of
 
 
 def needed(workflow: Workflow) -> tuple[Requirement, ...]:

@@ -63,6 +63,12 @@ def probe(system: System, asked: Probe, store: Store, say: Callable[[str], None]
     return environment
 
 
+def forget(system: System, store: Store) -> None:
+    """What a probe found there is not true any more: the next run asks again."""
+    if system.environment_id:
+        store.probe_file(_identity(system)).unlink(missing_ok=True)
+
+
 def answer(system: System, folder: Path, say: Callable[[str], None]) -> Result:
     """Run a job of the engine's own, and wait for its result.
 

@@ -36,6 +36,7 @@ class Running:
         """What happened since the last look; a job whose system has gone is lost.
 
         Raises:
+            StoreCorrupt: what it should read is not what it is said to be.
             Unreachable: its system cannot be asked now.
         """
         try:

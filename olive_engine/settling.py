@@ -8,8 +8,10 @@ from olive_engine.contracts import EventLine, ItemResult, Job, Result, read_even
 from olive_engine.errors import Failure, SystemUnavailable
 from olive_engine.models import Manifest
 from olive_engine.planner import Plan, Step
+from olive_engine.probing import forget
 from olive_engine.running_jobs import Running
 from olive_engine.staging import Staging, key_of
+from olive_engine.step_packages import changed
 from olive_engine.store import Provenance, Record, Store
 
 LOG_LINES = 20
@@ -48,8 +50,12 @@ def settled(
     """
     if item.status != "done":
         return failure(step, item, running)
-    if changed := staging.changed(running.job, step.node):
-        return Failure(step.node.name, f"{changed} was changed while the step read it; run again")
+    environment = plan.facts.environments[step.node.system]
+    if environment is not None and (other := changed(environment, result.packages)):
+        forget(running.system, store)  # its key would claim what was not there
+        return Failure(step.node.name, f"{running.system.name}: {other}; run again")
+    if touched := staging.changed(running.job, step.node):
+        return Failure(step.node.name, f"{touched} was changed while the step read it; run again")
     record = Record(
         key=key_of(step),
         step=step.node.name,
@@ -65,7 +71,7 @@ def settled(
             seconds=item.seconds,
             system=running.system.name,
             resources=running.job.resources,
-            environment=plan.facts.environments[step.node.system],
+            environment=environment,
             packed=item.packed,
             peak_memory=result.peak_memory,
             job=running.name,

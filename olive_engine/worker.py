@@ -29,6 +29,7 @@ from olive_engine.job_folder import read_job
 from olive_engine.job_run import JobRun, full_disk
 from olive_engine.residents import Residents
 from olive_engine.secrecy import MaskedStream, Secrets
+from olive_engine.step_packages import Versions
 
 DONE_PREFIX = "@done "
 STOP_LINE = "@stop"
@@ -41,6 +42,7 @@ class Worker:
     def __init__(self, output: TextIO | None) -> None:
         self._output = output
         self._residents = Residents()
+        self._versions = Versions()
         self._stop = threading.Event()
         self._secrets = Secrets()
 
@@ -65,7 +67,8 @@ class Worker:
             for batch in run.batches():
                 with _surroundings_kept():
                     items = (*result.items, *(_without(self._secrets, item) for item in run.run(batch)))
-                result = result.model_copy(update={"items": items, "peak_memory": machine.peak_memory()})
+                told = {"packages": self._versions.of(job), "peak_memory": machine.peak_memory()}
+                result = result.model_copy(update={"items": items, **told})
                 _write_result(folder, result)
         if not result.items:
             _write_result(folder, result)

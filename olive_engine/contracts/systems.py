@@ -83,6 +83,7 @@ class Handle(Protocol):
         """Look, without waiting. After "done" or "lost" nothing changes any more.
 
         Raises:
+            StoreCorrupt: what the job should read is not what it is said to be.
             Unreachable: its system cannot be asked now, nor could it for a while; the job may run on.
             SystemUnavailable: the job is lost.
         """
@@ -190,7 +191,7 @@ class System(ABC):
 
     @abstractmethod
     def submit(self, job: Path) -> Handle:
-        """Start the job folder.
+        """Start the job folder. Returns at once: what takes long, such as an upload, happens behind the handle.
 
         Raises:
             Unreachable: whether it was started cannot be told now; `attach` will know.
@@ -198,7 +199,7 @@ class System(ABC):
         """
 
     def attach(self, job: Path) -> Handle | None:  # noqa: ARG002 - for systems whose jobs outlive the engine
-        """The job of a folder that an engine submitted here before it died; none: nothing of it is here.
+        """The job of a folder that an engine submitted here and does not follow any more; none: nothing of it is here.
 
         Raises:
             SystemUnavailable: the place cannot be asked.

@@ -192,6 +192,9 @@ class Result(Wire):
     id: str
     items: tuple[ItemResult, ...]
     environment: Environment | None = Field(default=None, description="Answer of a probe job.")
+    packages: dict[str, str] = Field(
+        default={}, description="Versions that its items worked with, of the distributions that they need."
+    )
     peak_memory: int = Field(default=0, description="Highest resident memory of the worker so far, in bytes.")
 
 

@@ -21,6 +21,7 @@ from olive_engine.search.merging import Merged, cut, merged, stretch_name, towar
 from olive_engine.search.objectives import Objectives
 from olive_engine.search.trials import Trial
 from olive_engine.staging import CachedResults
+from olive_engine.step_packages import requires_of
 from olive_engine.store.shared_contents import SharedCorrupt
 
 ATTEMPTS = 3
@@ -211,7 +212,7 @@ class Carrier:
         for name in plan.to_run:
             node = plan.steps[name].node
             if node.kind == "pass":
-                packages = (flavour for each in facts.requires_of(node.kind, node.type) for flavour in flavours(each))
+                packages = (flavour for each in requires_of(node.kind, node.type) for flavour in flavours(each))
                 wanted.setdefault(node.system, {}).update(dict.fromkeys(packages))
         for system, names in wanted.items():
             self._ground.systems[system].warm_up(list(names))
