@@ -318,8 +318,12 @@ def test_no_message_tells_a_secret(written: str, tmp_path: Path) -> None:
 def test_no_file_of_a_run_holds_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_toy_model(tmp_path / "base")
     monkeypatch.chdir(tmp_path)
-    text = f"input_model: {{type: HfModel, model_path: base}}\n{SECRET}passes: {{a: {{type: ToyScale, factor: 2}}}}\n"
-    Path("w.yaml").write_text(text)
+    Path("w.yaml").write_text(
+        "input_model: {type: HfModel, model_path: base}\n"
+        "systems: {here: {type: LocalSystem, environment_variables: {API_TOKEN: '${env:TOKEN}'}}}\n"
+        "host: here\n"
+        "passes: {a: {type: ToyScale, factor: 2}}\n"
+    )
     workflow = load_workflow("w.yaml")
     monkeypatch.setenv("TOKEN", "another")
     assert api.plan(load_workflow("w.yaml")).steps["a"].key == api.plan(workflow).steps["a"].key

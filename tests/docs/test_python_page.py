@@ -155,7 +155,7 @@ def test_the_functions_and_errors_of_the_page_are_there() -> None:
 
 def _visible(parameter: inspect.Parameter) -> inspect._ParameterKind:
     """The page leaves the star before keyword-only parameters out."""
-    only = parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name == "debug"
+    only = parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name in ("debug", "detach")
     return inspect.Parameter.POSITIONAL_OR_KEYWORD if only else parameter.kind
 
 

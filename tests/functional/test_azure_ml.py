@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from olive_engine import __version__
 from olive_engine.cli.group import olive
 from olive_engine.reporting.plan import notes_lines
-from olive_systems.in_process import InProcess
+from olive_engine.testing.detached import DetachedSystem
 
 CONDA = """\
 name: of_the_tutorial
@@ -35,7 +35,7 @@ dependencies:
 """
 WORKFLOW = {
     "input_model": {"type": "PyTorchModel", "config": {"hf_config": {"model_name": "org/some-model"}}},
-    "azureml_client": {"subscription_id": "s", "resource_group": "g", "workspace_name": "w", "keyvault_name": "v"},
+    "azureml_client": {"subscription_id": "s", "resource_group": "g", "workspace_name": "w", "keyvault_name": "vault"},
     "systems": {
         name: {
             "type": "AzureML",
@@ -144,15 +144,24 @@ def test_validate_refuses_to_build_an_image(cloud: Path) -> None:
     assert "building an image is not available on Azure ML yet; name an image as `base_image`" in result.stderr
 
 
-def test_a_run_tells_the_notes_once_and_before_the_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(InProcess, "notes", lambda _: ("this is where it runs", "--- a\n+++ b"))
-    events = [json.loads(line) for line in call("run", "workflow.yaml", "--json", "--debug").stdout.splitlines()]
-    told = [each["message"] for each in events if each["event"] == "system_said"]
-    assert told == ["this is where it runs", "--- a", "+++ b"]
-    names = [each["event"] for each in events]
+def test_a_run_tells_the_notes_before_the_steps_and_only_where_the_environment_is_new(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DetachedSystem, "notes", lambda _: ("this is where it runs", "--- a\n+++ b"))
+    (folder / "elsewhere").mkdir()
+    words = ("--set", "systems.away={type: DetachedSystem, root: elsewhere}", "--set", "host=away", "--json")
+
+    def events(*more: str) -> list[dict[str, object]]:
+        return [json.loads(line) for line in call("run", "workflow.yaml", *words, *more).stdout.splitlines()]
+
+    first = events()
+    told = [each["message"] for each in first if each["event"] == "system_said"]
+    assert told[:3] == ["this is where it runs", "--- a", "+++ b"]
+    names = [each["event"] for each in first]
     assert names.index("system_said") < names.index("step_started")
-    again = [json.loads(line) for line in call("run", "workflow.yaml", "--json", "--debug").stdout.splitlines()]
-    assert "system_said" not in [each["event"] for each in again], "nothing runs there"
+    again = events("--set", "passes.double.factor=7")
+    assert "step_started" in [each["event"] for each in again]
+    assert "system_said" not in [each["event"] for each in again], "`olive plan` shows them"
 
 
 def test_sentences_are_wrapped_and_diffs_are_not() -> None:
