@@ -6,6 +6,9 @@ BIN    := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE  ?= 1
 
+# Files are divided among the cores in the order of their names: those with few but long tests must not come last.
+TESTS  := -q --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 .PHONY: help demo check test bench schemas docs setup clean
 
 help:
@@ -23,10 +26,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q
+	$(BIN)/pytest $(TESTS)
 
 test: setup
-	$(BIN)/pytest -q
+	$(BIN)/pytest $(TESTS)
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -235,6 +235,7 @@ class _Execution:
             return False
         for item in left.job.items:
             self._left.pop(item.key, None)
+        handle: Handle | None = None
         try:
             handle = left.handle(self._systems)
             if handle is None:
@@ -246,14 +247,25 @@ class _Execution:
             handle.stop()
             remove_tree(left.folder)
         except SystemUnavailable as error:
+            if handle is None and isinstance(error, Unreachable):
+                self._out_of_reach(self._awaited(left), error)
+                return True
             doubt = f"begun anew; a job of an earlier run may still run: {error}"
             self._listener.on_event(events.StepLog(step.node.name, "warning", doubt))
             self._store.drop_state(key_of(step))  # that job keeps what it has open; the new one gets its own
         return False
 
+    def _awaited(self, left: LeftJob) -> tuple[Step, ...]:
+        """The ready steps that are items of a left job, ready no longer."""
+        keys = {item.key for item in left.job.items}
+        steps = tuple(other for other in self._ready.values() if other.key in keys)
+        for each in steps:
+            del self._ready[each.node.name]
+        return steps
+
     def _steps_of(self, left: LeftJob, step: Step) -> tuple[Step, ...]:
         """The ready steps that are the items of a left job, locked; none: it is not their job as it would be now."""
-        ready = {other.key: other for other in self._ready.values()}
+        ready = {**{other.key: other for other in self._ready.values()}, step.key: step}  # it may have twins
         steps = [ready[item.key] for item in left.job.items if item.key in ready]
         others = [other for other in steps if other is not step]
         alike = len(steps) == len(left.job.items) and left.mark.system == step.node.system
@@ -329,6 +341,11 @@ class _Execution:
             except Unreachable as error:
                 self._running.discard(running)
                 self._out_of_reach(running.steps, error, tuple(running.log[-LOG_LINES:]))
+            except SystemUnavailable as error:
+                self._running.discard(running)
+                mark_settled(running.folder)
+                for step in running.steps:
+                    self._fail(step, Failure(step.node.name, str(error), log=tuple(running.log[-LOG_LINES:])))
             else:
                 mark_settled(running.folder)
             moved = True

@@ -24,6 +24,7 @@ from olive_engine.probing import known_environment
 from olive_engine.providers import full_name
 from olive_engine.step_packages import requires_of
 from olive_engine.store import Store
+from olive_engine.urls import is_remote
 
 
 def gather(
@@ -79,7 +80,7 @@ def _input_model(workflow: Workflow, store: Store, *, online: bool) -> Manifest 
     try:
         if isinstance(model, OnnxModelConfig):
             return _onnx_manifest(model, base, store)
-        if remote.is_remote(model.model_path):
+        if is_remote(model.model_path):
             return _remote_manifest(model, base, store)
         folder: Path | None = local_path(model.model_path, base)
         if hub.is_hub_name(model.model_path, base):
@@ -97,7 +98,7 @@ def _hf_manifest(weights: Tree, model: HfModelConfig, base: Path, store: Store) 
     """The model of these weights, with its adapter if it has one; none: the adapter is not known yet."""
     parts = {"model_path": _without_pickles(weights, model, "model_path")}
     if model.adapter_path:
-        url = model.adapter_path if remote.is_remote(model.adapter_path) else ""
+        url = model.adapter_path if is_remote(model.adapter_path) else ""
         adapter = remote.remembered(url, store) if url else store.sources.tree(local_path(model.adapter_path, base))
         if adapter is None:
             return None
@@ -126,24 +127,35 @@ def _model_tree(folder: Path, model: HfModelConfig, store: Store) -> Tree:
     return Tree(files=files, location=found.location, places=places)
 
 
-def _onnx_manifest(model: OnnxModelConfig, base: Path, store: Store) -> Manifest:
+def _onnx_manifest(model: OnnxModelConfig, base: Path, store: Store) -> Manifest | None:
+    """The model; none: a URL names it that no run has looked at yet."""
     path = local_path(model.model_path, base)
-    if path.is_file():
+    if is_remote(model.model_path):
+        found = remote.remembered(model.model_path, store)
+        if found is None:
+            return None
+        tree, name = found, _onnx_file(found, model, model.model_path)
+    elif path.is_file():
         # A lone file, with the external data that exporters put beside it under its name.
         names = frozenset(p.name for p in path.parent.iterdir() if p.is_file() and p.name.startswith(path.name))
         tree, name = store.sources.tree(path.parent, names), path.name
     else:
         tree = store.sources.tree(path)
-        found = [name for name in tree.files if name.endswith(".onnx") and "/" not in name]
-        if model.onnx_file_name is None and len(found) != 1:
-            problem = Problem(
-                ("input_model", "onnx_file_name"),
-                f"{path} holds {len(found)} .onnx files ({', '.join(found)})",
-                "say which one is meant",
-            )
-            raise InvalidWorkflow((problem,))
-        name = model.onnx_file_name or found[0]
+        name = _onnx_file(tree, model, str(path))
     return Manifest(kind="OnnxModel", attributes={"onnx_file_name": name}, parts={"model_path": tree})
+
+
+def _onnx_file(tree: Tree, model: OnnxModelConfig, where: str) -> str:
+    """Which file of a folder is meant."""
+    found = [name for name in tree.files if name.endswith(".onnx") and "/" not in name]
+    if model.onnx_file_name is None and len(found) != 1:
+        problem = Problem(
+            ("input_model", "onnx_file_name"),
+            f"{where} holds {len(found)} .onnx files ({', '.join(found)})",
+            "say which one is meant",
+        )
+        raise InvalidWorkflow((problem,))
+    return model.onnx_file_name or found[0]
 
 
 def _without_pickles(tree: Tree, model: HfModelConfig, field: str) -> Tree:

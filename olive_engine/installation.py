@@ -7,16 +7,18 @@ import shlex
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
-from olive_engine import graph, machine
+from olive_engine import graph, machine, urls
 from olive_engine.config.workflow import Workflow
 from olive_engine.errors import SystemUnavailable
 from olive_engine.planner import flavours
 from olive_engine.preflight import extra_of, fitting_extra, providers_of
+from olive_engine.registry import find_system
 from olive_engine.requirements import (
     Requirement,
     bounds,
@@ -30,8 +32,18 @@ from olive_engine.search.searched import searches
 from olive_engine.step_packages import requires_of
 
 
-def needed(workflow: Workflow) -> tuple[Requirement, ...]:
-    """What the steps of a workflow, and its search, need where they run, with the versions that are asked for here.
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a workflow needs of other distributions, as far as it is for the interpreter that this runs in."""
+
+    here: tuple[Requirement, ...]
+    """For the steps that it runs, the search, and the systems that it uses."""
+    elsewhere: Mapping[str, int]
+    """System with an environment of its own -> how many steps run there."""
+
+
+def needed(workflow: Workflow) -> Needed:
+    """What a workflow needs here, with the versions that are asked for.
 
     Of a library that comes in several flavours the one that is installed here counts, else the one for this device.
 
@@ -40,16 +52,22 @@ def needed(workflow: Workflow) -> tuple[Requirement, ...]:
     """
     known, here = extras(), machine.environment(())
     asked = bounds(known)
+    nodes = [node for each in with_each_pass(workflow) for node in graph.build(each).nodes.values()]
     found: dict[str, Requirement] = {}
-    if searches(workflow):
-        found = {canonical(each.name): each for each in known.get("search", ())}
-    for node in (node for each in with_each_pass(workflow) for node in graph.build(each).nodes.values()):
+    elsewhere: dict[str, set[str]] = {}
+    for extra in _extras(workflow, {node.system for node in nodes}):
+        found |= {canonical(each.name): each for each in known.get(extra, ())}
+    for node in nodes:
+        if not _is_here(workflow, node.system):
+            elsewhere.setdefault(node.system, set()).add(node.name)
+            continue
         extra = fitting_extra(extra_of(node), here.device, here.packages, providers_of(workflow, node.system).values())
         brought = {canonical(each.name) for each in known.get(extra, ())}
         for requirement in requires_of(node.kind, node.type):
             name = _chosen(flavours(requirement), brought)
             found[canonical(name)] = Requirement(name, asked.get(canonical(name), ""))
-    return tuple(found[name] for name in sorted(found))
+    steps = {system: len(names) for system, names in elsewhere.items()}
+    return Needed(tuple(found[name] for name in sorted(found)), steps)
 
 
 def lacking(wanted: Sequence[Requirement]) -> tuple[Requirement, ...]:
@@ -87,6 +105,23 @@ def install(wanted: Sequence[Requirement], output: TextIO) -> int:
     """Run pip, what it says going to `output`; gives its exit code."""
     output.flush()
     return subprocess.run(pip_command(wanted), stdout=output.fileno(), check=False).returncode
+
+
+def _extras(workflow: Workflow, used: Collection[str]) -> Iterator[str]:
+    """The extras that the engine itself needs: to search, and to use systems."""
+    if searches(workflow):
+        yield "search"
+    for name, entry in workflow.systems.items():
+        cls = find_system(entry.type)
+        if cls is not None and cls.extra and name in {*used, *urls.readers(workflow)}:
+            yield cls.extra
+
+
+def _is_here(workflow: Workflow, system: str) -> bool:
+    """Whether the steps of a system are run by the interpreter that this runs in."""
+    entry = workflow.systems.get(system)  # none: this machine, which needs no description
+    cls = find_system(entry.type) if entry else None
+    return cls is None or cls.engines_interpreter
 
 
 def _chosen(names: Sequence[str], brought: Collection[str]) -> str:

@@ -1,19 +1,20 @@
 """What is wrong, or doubtful, with a workflow's options for the model, the data and the files that it names.
 
 Every pass is asked (`Pass.objections`) with what the files tell, every system (`System.objections`) about its own
-files; and examples must not be longer than the model takes.
+files, and about URLs (`System.objects_to`); and examples must not be longer than the model takes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from pydantic import JsonValue
 
+from olive_engine import urls
 from olive_engine.config.checkpoint import read_checkpoint
 from olive_engine.config.data import AZUREML
 from olive_engine.config.local_models import local_path, looks_local
@@ -59,10 +60,29 @@ def judge(workflow: Workflow, rows: Mapping[str, int]) -> Judgement:
         cls = find_system(system.type)
         for objection in cls.objections(system.options) if cls is not None else ():
             _sort_in(("systems", name), objection, problems, notices)
+    for place, objection in urls.objections(workflow):
+        _sort_in(place, objection, problems, notices)
     problems += _perhaps_a_folder(workflow)
     if checkpoint is not None:
         problems += _too_long(workflow, checkpoint)
     return Judgement(tuple(problems), tuple(notices))
+
+
+def stops_a_run(workflow: Workflow, systems: Container[str | None]) -> Iterator[Problem]:
+    """What is a warning while the workflow is only planned (`Objection.stops_run`), as errors.
+
+    Args:
+        workflow: a judged one.
+        systems: the names of those that would be asked for something.
+    """
+    for name, system in workflow.systems.items():
+        cls = find_system(system.type) if name in systems else None
+        for objection in cls.objections(system.options) if cls is not None else ():
+            if objection.stops_run:
+                yield Problem(("systems", name, *_option_path(objection)), objection.what, objection.hint)
+    for place, objection in urls.objections(workflow):
+        if objection.stops_run:
+            yield Problem(place, objection.what, objection.hint)
 
 
 def checkpoint_for(workflow: Workflow, name: str) -> Checkpoint | None:

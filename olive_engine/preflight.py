@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
-from olive_engine import accelerators, facts, remote, room
+from olive_engine import accelerators, facts, room, urls
 from olive_engine.config.masking import VARIABLES
 from olive_engine.config.variables import REFERENCE
 from olive_engine.config.workflow import Workflow
@@ -19,6 +19,7 @@ from olive_engine.contracts import Device, Environment, Known, Objection, System
 from olive_engine.errors import ConfigPath, Problem
 from olive_engine.graph import Node, PassGraph
 from olive_engine.implementations import step_name
+from olive_engine.judging import stops_a_run
 from olive_engine.planner import Plan, flavours, runs_onnx
 from olive_engine.probing import known_environment, probe
 from olive_engine.providers import distributions_for, full_name
@@ -84,14 +85,16 @@ def check(workflow: Workflow, plan: Plan) -> tuple[Problem, ...]:
 
 
 def not_yet(workflow: Workflow) -> tuple[Problem, ...]:
-    """What the workflow asks for and this version cannot do, wherever it runs."""
+    """What the workflow asks for and this version cannot do, and what it lacks, wherever it runs."""
     entries = [entry for slot in workflow.passes.values() for entry in slot]
     of_passes = {place for entry in entries for place in (entry.host, entry.target)}
     named = {workflow.host, workflow.target, *of_passes, *(each.target for each in workflow.evaluators.values())}
+    readers = urls.readers(workflow)
+    named |= readers if named.isdisjoint(readers) else set()
     systems = ((name, find_system(each.type)) for name, each in workflow.systems.items() if name in named)
     hint = "the workflow can be validated and planned"
     places = (Problem(("systems", name), cls.not_yet, hint) for name, cls in systems if cls and cls.not_yet)
-    return (*workflow.unavailable, *places, *remote.unreachable(workflow))
+    return (*workflow.unavailable, *places, *urls.unreachable(workflow), *stops_a_run(workflow, named))
 
 
 def as_warnings(problems: Iterable[Problem]) -> tuple[Problem, ...]:

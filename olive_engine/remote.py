@@ -6,67 +6,24 @@ and a run only one question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from olive_engine.config.data import AZUREML, SUFFIXES, DataConfig
-from olive_engine.config.workflow import HfModelConfig, Workflow
+from olive_engine.config.data import SUFFIXES, DataConfig
+from olive_engine.config.workflow import Workflow
 from olive_engine.contracts import Describe, Item, Job, Listing, System
 from olive_engine.digests import digest
-from olive_engine.errors import ConfigPath, InvalidWorkflow, Problem, SystemUnavailable
+from olive_engine.errors import InvalidWorkflow, Problem, SystemUnavailable
 from olive_engine.models import Manifest, Tree
 from olive_engine.probing import answer
-from olive_engine.registry import find_system
 from olive_engine.store import Store
 from olive_engine.store.files import remove_tree, write_atomic
+from olive_engine.urls import Source, sources
 
 PART = "files_path"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Something that a workflow names by URL."""
-
-    path: ConfigPath
-    """Where it stands in the workflow."""
-    url: str
-    is_model: bool
-
-
-def sources(workflow: Workflow) -> Iterator[Source]:
-    """All that a workflow names by URL."""
-    model = workflow.input_model
-    named = {"model_path": model.model_path}
-    if isinstance(model, HfModelConfig) and model.adapter_path:
-        named["adapter_path"] = model.adapter_path
-    for field, value in named.items():
-        if is_remote(value):
-            yield Source(("input_model", field), value, is_model=True)
-    for index, config in enumerate(workflow.data_configs):
-        for urls in config.load_dataset_config.files.values():
-            for url in filter(is_remote, urls):
-                yield Source(("data_configs", index, "load_dataset_config", "data_files"), url, is_model=False)
-
-
-def is_remote(path: str) -> bool:
-    """Whether a path is a URL that only a system can read."""
-    return path.startswith(AZUREML)
-
-
-def unreachable(workflow: Workflow) -> tuple[Problem, ...]:
-    """The URLs for which the workflow describes no system that could read them."""
-    classes = [cls for entry in workflow.systems.values() if (cls := find_system(entry.type))]
-    schemes = {scheme for cls in classes for scheme in cls.schemes}
-    hint = "describe the workspace that it is in as a system of type AzureML, under `systems`"
-    return tuple(
-        Problem(source.path, f"no system of this workflow can read {source.url}", hint)
-        for source in sources(workflow)
-        if source.url.partition(":")[0] not in schemes
-    )
 
 
 def refresh(workflow: Workflow, systems: Mapping[str, System], store: Store, say: Callable[[str, str], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from olive_engine import hub, outputs
 from olive_engine.config.workflow import Workflow
@@ -32,7 +33,7 @@ def run(
     Args:
         workflow: what to run.
         reporter: hears every event, in this thread. An exception that it raises stops the run and comes out of it.
-        debug: run one step at a time in this process, where a debugger reaches.
+        debug: run steps of a LocalSystem one at a time in this process, where a debugger reaches.
         detach: asked at Ctrl-C about the jobs that can go on without the engine, on a system such as Azure ML: true
             leaves them, and the next run of the workflow takes them over. None: they are stopped, as all others are.
 
@@ -47,7 +48,7 @@ def run(
     workflow = draft.raise_if_wrong()
     outputs.check_output_dir(workflow)
     if unavailable := not_yet(workflow):  # before a hub or a system is asked
-        raise InvalidWorkflow(unavailable)
+        raise InvalidWorkflow(tuple(replace(problem, severity="error") for problem in unavailable))
     try:
         pinned = hub.pin(workflow, online=True)
         with opened(pinned, debug=debug) as (store, systems), store.in_use(), _sharing(store, heard):

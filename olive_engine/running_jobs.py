@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from olive_engine.contracts import Handle, Job, System, Update
-from olive_engine.errors import LeftRunning, SystemUnavailable, Unreachable
+from olive_engine.errors import LeftRunning, SystemUnavailable
 from olive_engine.ground import Detach
 from olive_engine.left_jobs import mark_settled
 from olive_engine.planner import Step
@@ -33,18 +33,14 @@ class Running:
     """What its system calls it."""
 
     def look(self) -> Update:
-        """What happened since the last look; a job whose system has gone is lost.
+        """What happened since the last look.
 
         Raises:
             StoreCorrupt: what it should read is not what it is said to be.
             Unreachable: its system cannot be asked now.
+            SystemUnavailable: its system could not run it, whatever its items are.
         """
-        try:
-            return self.handle.poll()
-        except Unreachable:
-            raise
-        except SystemUnavailable as error:
-            return Update("lost", detail=str(error))
+        return self.handle.poll()
 
     def stop(self) -> str:
         """Stop it for good; why it could not be. One that cannot be reached stays marked, and the next run finds it."""

@@ -26,8 +26,13 @@ class StepLocks:
         self._tried: dict[str, float] = {}
 
     def take(self, step: Step) -> bool:
-        """Take the right to compute a step; false while another run has it, which is told once."""
+        """Take the right to compute a step; false while another run has it, which is told once.
+
+        It is false too while a step of this run with the same key has it: that one's result will be this one's.
+        """
         key = key_of(step)
+        if key in self._held:
+            return False
         now = time.monotonic()
         if now - self._tried.get(key, -INTERVAL) < INTERVAL:
             return False

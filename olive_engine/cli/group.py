@@ -60,11 +60,15 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; a wrong name is told with the nearest right one."""
+        """Find the command; a wrong name is told with the nearest right one, one of Olive's with another way."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
             from difflib import get_close_matches
 
+            from olive_engine.cli import elsewhere
+
+            if way := elsewhere.COMMANDS.get(name.replace("_", "-").lower()):
+                raise click.UsageError(f"`{name}` is a command of Olive's that is not here; {way}", ctx)
             near = get_close_matches(name, COMMANDS, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(COMMANDS)}"
             raise click.UsageError(f"no command is called `{name}`; {hint}", ctx)

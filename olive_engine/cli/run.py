@@ -19,6 +19,7 @@ from olive_engine.reporting.levels import LEVELS
 if TYPE_CHECKING:
     from olive_engine.config.draft import Draft
     from olive_engine.config.workflow import Workflow
+    from olive_engine.installation import Needed
 
 _SPELLINGS = {
     "run-config": "config",
@@ -44,16 +45,20 @@ def _spelling(word: str) -> str:
 )
 @workflow_options
 @json_option
-@click.option("--debug", is_flag=True, help="Run one step at a time in this process, with tracebacks and all messages.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Run steps of a LocalSystem one at a time in this process; show tracebacks and all messages.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would run, as `olive plan` does, and run nothing.")
 @click.option(
-    "--setup", is_flag=True, help="Install what the workflow needs into this Python environment, and run nothing."
+    "--setup", is_flag=True, help="Install what the workflow needs in this Python environment, and run nothing."
 )
 @click.option(
     "--list-required-packages",
     "list_packages",
     is_flag=True,
-    help="Print what the workflow needs, as a requirements file for pip, and run nothing.",
+    help="Print what the workflow needs in this environment, as a requirements file for pip, and run nothing.",
 )
 @click.option(
     "--on-interrupt",
@@ -97,11 +102,13 @@ def _run(workflow: Workflow, draft: Draft, choice: Choice, *, debug: bool, on_in
     from olive_engine.reporting.results import result_table
     from olive_engine.reporting.tables import show
 
+    if debug:
+        _tell_out_of_reach(workflow)
     try:
         with JsonLines(sys.stdout) if session().json else console(sys.stdout, workflow.log_severity_level) as reporter:
             interrupts = Interrupts(on_interrupt, reporter)
             with interrupts.watching():
-                result = api.run(workflow, reporter, debug=debug, detach=interrupts.detach)
+                result = api.run(workflow, interrupts.reporter, debug=debug, detach=interrupts.detach)
     except Interrupted as stopped:
         if stopped.left:
             session().left_as = detached_runs.remember(session().arguments, stopped.left).id
@@ -124,14 +131,28 @@ def _run(workflow: Workflow, draft: Draft, choice: Choice, *, debug: bool, on_in
             show_result(workflow, result.sweep, session().program, words_of(choice))
 
 
+def _tell_out_of_reach(workflow: Workflow) -> None:
+    """Say which steps do not run in this process, though `--debug` is given."""
+    from olive_engine import installation
+    from olive_engine.reporting.phrases import count
+
+    for system, steps in installation.needed(workflow).elsewhere.items():
+        runs = "runs" if steps == 1 else "run"
+        warn(
+            f"--debug: {count(steps, 'step')} {runs} on {system}, where no debugger reaches; only steps of a "
+            "LocalSystem run in this process, one at a time"
+        )
+
+
 def _setup(workflow: Workflow) -> None:
     """Install what is lacking; pip's exit code is ours."""
     from olive_engine import installation
     from olive_engine.reporting.phrases import count
     from olive_engine.requirements import pip_line
 
-    wanted = installation.needed(workflow)
-    lacking = installation.lacking(wanted)
+    needed = installation.needed(workflow)
+    lacking = installation.lacking(needed.here)
+    _tell_elsewhere(needed)
     code = 0
     if lacking:
         installation.check_installable()
@@ -139,19 +160,36 @@ def _setup(workflow: Workflow) -> None:
         click.echo(pip_line((), lacking), file=output)
         code = installation.install(lacking, output)
     elif not session().json:
-        click.echo(f"nothing is missing: the workflow needs {count(len(wanted), 'package')}, and all is installed")
+        here = " here" if needed.elsewhere else ""
+        what = f"the workflow needs {count(len(needed.here), 'package')}{here}, and all is installed"
+        click.echo(f"nothing is missing: {what}")
     if session().json:
-        write_json(
-            {"required": [str(each) for each in wanted], "missing": [str(each) for each in lacking], "pip": code}
-        )
+        write_json({**_as_json(needed), "missing": [str(each) for each in lacking], "pip": code})
     click.get_current_context().exit(code)
 
 
 def _list_packages(workflow: Workflow) -> None:
     from olive_engine import installation
 
-    wanted = [str(each) for each in installation.needed(workflow)]
+    needed = installation.needed(workflow)
+    _tell_elsewhere(needed)
     if session().json:
-        write_json({"required": wanted})
-    for line in () if session().json else wanted:
-        click.echo(line)
+        write_json(_as_json(needed))
+    else:
+        for each in needed.here:
+            click.echo(str(each))
+
+
+def _tell_elsewhere(needed: Needed) -> None:
+    """Say on stderr, apart from the requirements, which steps they are not for."""
+    from olive_engine.reporting.phrases import count
+
+    for system, steps in needed.elsewhere.items() if not session().json else ():
+        runs = "runs" if steps == 1 else "run"
+        click.echo(
+            f"left out: {count(steps, 'step')} {runs} on {system}, which has an environment of its own", err=True
+        )
+
+
+def _as_json(needed: Needed) -> dict[str, object]:
+    return {"required": [str(each) for each in needed.here], "elsewhere": dict(needed.elsewhere)}

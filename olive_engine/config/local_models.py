@@ -22,6 +22,8 @@ from olive_engine.config.workflow import HfModelConfig, OnnxModelConfig
 from olive_engine.errors import ConfigPath, Position
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.\-]*(/[\w.\-]+)?")
+_SHORT = re.compile(r"azureml:(?P<name>[^:/@]+)(?:[:@](?P<version>[^:/@]+))?")
+"""What the az command line calls a model of the workspace: ``azureml:NAME:VERSION``."""
 
 
 def looks_local(name: str, base_dir: Path) -> bool:
@@ -44,6 +46,9 @@ def check_model(config: HfModelConfig | OnnxModelConfig, path: ConfigPath, base_
     name, place = config.model_path, (*path, "model_path")
     if name.startswith(AZUREML):
         pass  # whether it is there only Azure ML can tell
+    elif short := _SHORT.fullmatch(name):
+        which = f"{AZUREML}models/{short['name']}/versions/{short['version'] or 'V'}"
+        findings.add(place, f"{shown(name)} is the short form of the az command line", f"write {which}")
     elif "://" in name:
         findings.add(
             place, f"a URL is not available as a model path yet, found {shown(name)}", "use a folder or a hub name"

@@ -51,13 +51,15 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """What a pass has to say against its options, given what is known of the model, the data and the device."""
+    """What a pass or a system has to say against its options, given what is known."""
 
     option: str
     """Dotted, as ``training_args.fp16``; with an index, ``target_modules.0``, for an item of a list."""
     what: str
     hint: str = ""
     severity: Literal["error", "warning", "note"] = "error"
+    stops_run: bool = False
+    """A warning to whoever plans is an error to whoever runs: to plan takes nothing of what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

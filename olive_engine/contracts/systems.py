@@ -85,7 +85,7 @@ class Handle(Protocol):
         Raises:
             StoreCorrupt: what the job should read is not what it is said to be.
             Unreachable: its system cannot be asked now, nor could it for a while; the job may run on.
-            SystemUnavailable: the job is lost.
+            SystemUnavailable: the system could not run it, whatever its items are: none of them is tried alone.
         """
 
     def stop(self) -> None:
@@ -107,6 +107,10 @@ class System(ABC):
     config_type: ClassVar[OptionsClass]
     schemes: ClassVar[tuple[str, ...]] = ()
     """Of the URLs that its place can read: ``azureml``. `holds` says which of them, `listing` what they name."""
+    engines_interpreter: ClassVar[bool] = False
+    """Its workers are run by the interpreter that the engine runs in: what a step needs is installed into that."""
+    extra: ClassVar[str] = ""
+    """The extra of this distribution that the engine needs to use such a system; empty: none."""
     not_yet: ClassVar[str] = ""
     """Why no job can be run there in this version, though it may be described and planned for; empty: one can."""
 
@@ -120,6 +124,14 @@ class System(ABC):
     def objections(cls, config: Options) -> Iterable[Objection]:  # noqa: ARG003 - for systems that have some
         """What speaks against its options, as far as they and the local files that they name tell."""
         return ()
+
+    @classmethod
+    def objects_to(cls, url: str, config: Options) -> Objection | None:  # noqa: ARG003 - for systems that read URLs
+        """What speaks against a URL of one of its `schemes`, as far as its text and the options tell; none: nothing.
+
+        The objection's `option` is empty: the URL stands elsewhere in the workflow.
+        """
+        return None
 
     @property
     @abstractmethod
@@ -202,7 +214,8 @@ class System(ABC):
         """The job of a folder that an engine submitted here and does not follow any more; none: nothing of it is here.
 
         Raises:
-            SystemUnavailable: the place cannot be asked.
+            Unreachable: the place cannot be asked now: its steps fail, for that job may run on.
+            SystemUnavailable: it never will tell: its steps are begun anew.
         """
         return None
 

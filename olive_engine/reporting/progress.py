@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from olive_engine.reporting import phrases
 from olive_engine.reporting.events import StepProgress
 
+BURST = 0.25
+"""Seconds after the first progress in which more may tell of the past: of a job elsewhere that another run began, all
+that it has said is heard at once."""
+
 
 @dataclass(slots=True)
 class RunningStep:
@@ -21,11 +25,14 @@ class RunningStep:
     total: int = 0
     unit: str = ""
     values: dict[str, float] = field(default_factory=dict)
+    _heard: float = 0.0
     _first: tuple[float, int] | None = None
 
     def take(self, progress: StepProgress, now: float) -> None:
-        """Take in a progress event. Time left is reckoned from the first one on, so that loading does not count."""
+        """Take in a progress event. Time left is reckoned from the first ones on, so that loading does not count."""
         if self._first is None or progress.total != self.total or progress.done < self.done:
+            self._heard = now
+        if now - self._heard < BURST:
             self._first = (now, progress.done)
         self.stage = ""
         self.done, self.total, self.unit = progress.done, progress.total, progress.unit

@@ -96,9 +96,9 @@ class Terminal(Reporter):
                 self._console.print(line)
 
     def _stop_live(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        live, self._live = self._live, None  # at once: another thread may ask for it too
+        if live is not None:
+            live.stop()
 
     @property
     def _many(self) -> bool:

@@ -17,7 +17,7 @@ from olive_engine.secrecy import MaskedStream, Secrets
 from olive_engine.worker import Worker
 from olive_systems.local import LocalSystemConfig
 from olive_systems.places import places
-from olive_systems.processes import read_result
+from olive_systems.processes import NO_TELEMETRY, read_result
 from olive_systems.variables import resolved
 
 
@@ -26,6 +26,7 @@ class InProcess(System):
 
     type = "InProcess"
     config_type = LocalSystemConfig
+    engines_interpreter = True
 
     def __init__(self, name: str, config: Options) -> None:
         super().__init__(name, config)
@@ -60,7 +61,7 @@ class InProcess(System):
 
     def submit(self, job: Path) -> _Handle:
         """Run the job; what it prints goes to standard error, as a worker's does."""
-        with _globals_kept(), _set(resolved(self._own)):
+        with _globals_kept(), _set({**NO_TELEMETRY, **resolved(self._own)}):
             printed = cast(TextIO, MaskedStream(sys.stderr, Secrets.among(os.environ)))
             with redirect_stdout(printed), redirect_stderr(printed):
                 self._worker.run(job)

@@ -36,6 +36,7 @@ class LocalSystem(System):
 
     type = "LocalSystem"
     config_type = LocalSystemConfig
+    engines_interpreter = True
 
     def __init__(self, name: str, config: Options) -> None:
         super().__init__(name, config)

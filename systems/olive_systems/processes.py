@@ -24,6 +24,8 @@ LOG_LINES = 50
 """Lines of a worker's standard error that are kept for a failure's message."""
 KEPT_FROM_WORKERS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 """Variables that would redirect a worker's imports."""
+NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1"}
+"""What keeps libraries from reporting what they are used for: ONNX Runtime does so otherwise, on all platforms."""
 
 
 def worker_variables(threads: int, own: Mapping[str, str]) -> dict[str, str]:
@@ -47,7 +49,7 @@ def worker_settings(threads: int) -> dict[str, str]:
         "MKL_NUM_THREADS": str(threads),
         "OPENBLAS_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
+        **NO_TELEMETRY,
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",

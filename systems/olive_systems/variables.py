@@ -13,12 +13,29 @@ from pydantic import AfterValidator
 from olive_engine.config.variables import REFERENCE
 from olive_engine.contracts import Objection
 from olive_engine.errors import SystemUnavailable
-from olive_engine.secrecy import LISTED, looks_secret
+from olive_engine.secrecy import KNOWN_FORMS, LISTED, looks_secret
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _UNKNOWN = re.compile(r"\$\{(?P<braced>[^}]*)\}+|\$(?P<bare>[A-Za-z_][A-Za-z0-9_]*)")
 """What looks like a variable of a shell, or of another tool."""
+_ABOUT_A_SECRET = re.compile(r"_(?:file|path|dir|name|id|url)$", re.IGNORECASE)
+"""Names of what leads to a secret, or tells which one it is."""
+_NO_SECRET = re.compile(r"\d{0,4}|true|false|yes|no|on|off|none|(?:\$\{[^}]*\})+", re.IGNORECASE)
+"""Switches, small numbers, and references to variables."""
 _NAME = re.compile(r"(?:(?i:env)[:.])?\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
+
+
+def holds_secret(name: str, text: str) -> bool:
+    """Whether what a file sets is a secret: by its look, or by its name where it is no reference and no switch.
+
+    Args:
+        name: of a variable, a tag or another thing that is set.
+        text: what it is set to.
+    """
+    if KNOWN_FORMS.search(text):
+        return True
+    about_one = _ABOUT_A_SECRET.search(name) is not None
+    return looks_secret(name) and not about_one and not _NO_SECRET.fullmatch(text.strip())
 
 
 def refused(packages: str) -> dict[str, str]:

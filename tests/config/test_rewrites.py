@@ -58,7 +58,6 @@ TOP = {
         "evaluators: {e: {metrics: [{name: a, type: latency}]}}",
     ),
     "builds": ("{builds: {a: {pipeline: [b]}}, max_concurrent_builds: 1, component_assembly: {}}", "{}"),
-    "workflow_host": ("workflow_host: here", "host: here"),
     "auto_optimizer_config beside passes": (
         "{auto_optimizer_config: {precisions: [fp16]}, passes: {p: {type: LoRA}}}",
         "passes: {p: {type: LoRA}}",
@@ -553,6 +552,15 @@ WHOLE = {
         "{data_configs: [{name: d}], passes: {a: {type: LoRA, train_data_config: d}}}",
     ),
     "no systems": ("{host: aml, target: aml, passes: {a: {type: X, host: aml}}}", "passes: {a: {type: X}}"),
+    "a workflow_host without systems": ("{workflow_host: aml, passes: {a: {type: X}}}", "passes: {a: {type: X}}"),
+    "a workflow_host that is this machine": (
+        "{workflow_host: here, systems: {here: {type: localsystem}}}",
+        "systems: {here: {type: localsystem}}",
+    ),
+    "a workflow_host of nothing": (
+        "{workflow_host: null, systems: {s: {type: AzureML}}}",
+        "systems: {s: {type: AzureML}}",
+    ),
     "providers without systems": (
         f"{{execution_providers: [CPUExecutionProvider], {JUDGED}}}",
         "{systems: {evaluating: {type: LocalSystem, accelerators: [{device: cpu, execution_providers: "
@@ -583,6 +591,26 @@ def test_what_needs_the_whole(name: str) -> None:
     revise_whole(revision)
     assert plain(revision.root) == yaml.safe_load(new)
     assert revision.notices
+    assert revision.problems == []
+
+
+@pytest.mark.parametrize(
+    ("host", "way"),
+    [
+        ("", "write `host: aml` to run its steps there, the engine stays here"),
+        (", host: here", "write `host: aml` to run its steps there, the engine stays here"),
+        (", host: aml", "leave it out: with `host: aml` its steps run there, and the engine stays here"),
+    ],
+)
+def test_a_whole_workflow_elsewhere_cannot_be_had(host: str, way: str) -> None:
+    text = f"{{workflow_host: aml, systems: {{aml: {{type: AzureML}}, here: {{type: LocalSystem}}}}{host}}}"
+    revision = Revision(loads(text.encode(), "w.yaml", "yaml").root)
+    revise_whole(revision)
+    assert not revision.has(("workflow_host",))
+    assert revision.value(("host",)) == (host.partition(": ")[2] or None)
+    assert [str(each) for lacks in revision.lacks.values() for each in lacks] == [
+        f"w.yaml:1:2: workflow_host: running a whole workflow elsewhere is not available; {way}"
+    ]
     assert revision.problems == []
 
 

@@ -82,6 +82,19 @@ def test_a_job_that_still_runs_is_taken_over(killed, make, project, jobs):
     assert list((project / ".olive-cache" / "jobs").iterdir()) == []
 
 
+def test_a_job_whose_step_has_a_twin_is_taken_over_for_both(killed, make, jobs):
+    def twins(seconds):
+        return {
+            "scale": {"type": "ToyScale", "seconds": seconds},
+            "twin": {"type": "ToyScale", "seconds": seconds, "input": "input_model"},
+        }
+
+    tree = killed(twins, 2.0)
+    result = run(make(tree["passes"], systems=tree["systems"], host="away"))
+    assert len(slow(jobs)) == 1
+    assert sorted(result.executed + result.reused) == ["scale", "twin"]
+
+
 def test_a_job_that_has_ended_meanwhile_is_collected(killed, make, jobs):
     tree = killed(chain, 0.5)
     (first,) = slow(jobs)

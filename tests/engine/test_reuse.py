@@ -51,6 +51,18 @@ def test_a_fresh_run_computes_every_step_in_order(make):
     ]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_two_equal_steps_are_computed_once_and_the_second_waits_in_silence(make, workers):
+    twins = {name: {"type": "ToyScale", "factor": 2, "seconds": 0.3, "input": "input_model"} for name in ("one", "two")}
+    workflow = make(twins, systems={"here": {"type": "LocalSystem", "workers": workers}}, host="here")
+    assert told(workflow)[1:] == [
+        ("started", "one", FRESH),
+        ("finished", "one", "computed"),
+        ("finished", "two", "reused"),
+        ("over", 1, 1, 0),
+    ]
+
+
 def test_a_second_run_executes_nothing(make):
     run(make())
     assert told(make()) == [

@@ -217,15 +217,20 @@ def test_ctrl_c_at_the_question_cancels(folder, olive) -> None:
     assert json.loads(olive("attach", "--json").stdout) == {"runs": []}
 
 
-def test_a_closed_terminal_leaves_the_jobs(folder, olive) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_a_closed_terminal_leaves_the_jobs(folder, olive, late) -> None:
+    text = (folder / "workflow.yaml").read_text()
+    (folder / "workflow.yaml").write_text(text.replace("factor: 3", "factor: 3, seconds: 1, input: input_model"))
     terminal = Terminal(folder)
     terminal.read("slow")
     _await(folder)
     os.close(terminal.master)
+    if late:  # meanwhile there is something to tell
+        time.sleep(1.5)
     terminal.process.send_signal(signal.SIGHUP)  # the test's terminal is not the process's controlling one
     terminal.process.send_signal(signal.SIGHUP)
     assert terminal.process.wait(30) == 130
     (row,) = json.loads(olive("attach", "--json").stdout)["runs"]
     assert olive("attach", row["id"]).returncode == 0
     assert jobs_of(folder, "slow") == 1
-    assert output(folder) == "[10.0, 20.0, 30.0]"
+    assert (folder / "output" / "slow" / "model" / "numbers.json").read_text() == "[2.0, 4.0, 6.0]"

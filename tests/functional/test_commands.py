@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from olive_engine import __version__
-from olive_engine.cli import cache, catalogue
+from olive_engine.cli import cache, catalogue, elsewhere
 from olive_engine.cli.group import COMMANDS, olive
 from olive_engine.config.workflow import Workflow
 
@@ -18,13 +18,18 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(olive, arguments, prog_name="olive", catch_exceptions=False)
 
 
+def _command(name: str) -> click.Command:
+    command = olive.get_command(click.Context(olive), name)
+    assert command is not None
+    return command
+
+
 # --- the group ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_agrees_with_each_command(name: str) -> None:
-    command = olive.get_command(click.Context(olive), name)
-    assert command is not None
+    command = _command(name)
     assert command.name == name
     assert command.short_help == COMMANDS[name]
     assert (command.help or "").splitlines()[0].rstrip(".") in (COMMANDS[name].rstrip("."), *_longer(name))
@@ -60,6 +65,28 @@ def test_a_misspelt_command() -> None:
     assert result.exit_code == 2
     assert "no command is called `plna`; did you mean `plan`?" in result.stderr
     assert "there are run, plan, validate" in call("xyzzy").stderr
+
+
+def test_a_command_that_only_olive_has() -> None:
+    result = call("manage-aml-compute", "--create", "--compute_name", "gpu-cluster")
+    assert result.exit_code == 2
+    assert result.stderr.rstrip().endswith(
+        "Error: `manage-aml-compute` is a command of Olive's that is not here; create the compute with `az ml compute "
+        "create --type AmlCompute --name NAME --size SIZE --min-instances 0 --max-instances 2`, and write NAME as "
+        "`aml_compute`; `az ml compute delete` removes it"
+    )
+    assert "here; `olive init --goal adapter` writes" in call("finetune", "-m", "phi").stderr
+
+
+@pytest.mark.parametrize("name", elsewhere.COMMANDS)
+def test_what_is_said_of_olives_commands_is_there(name: str) -> None:
+    assert name not in COMMANDS
+    goal = next(param for param in _command("init").params if param.name == "goal")
+    assert isinstance(goal.type, click.Choice)
+    for said in re.findall(r"`olive ([a-z-]+)( [^`]*)?`", elsewhere.COMMANDS[name]):
+        known = {option for param in _command(said[0]).params for option in param.opts}
+        assert set(re.findall(r"--[a-z]+", said[1])) <= known
+        assert set(re.findall(r"--goal ([a-z-]+)", said[1])) <= set(goal.type.choices)
 
 
 # --- naming a workflow --------------------------------------------------------------------------------------------
@@ -348,3 +375,27 @@ def test_many_older_spellings_are_listed_where_a_file_is_checked(folder: Path) -
         "note: 5 older spellings are read as today's; `olive validate old.yaml` lists them, "
         "`olive migrate old.yaml` writes today's spelling"
     ]
+
+
+# --- what cannot be had yet ---------------------------------------------------------------------------------------
+
+
+def test_a_whole_workflow_elsewhere_is_planned_without_and_not_run(folder: Path) -> None:
+    text = (folder / "workflow.yaml").read_text()
+    (folder / "hosted.yaml").write_text(
+        f"{text}workflow_host: box\nsystems:\n  box: {{type: Docker, image_name: olive}}\n"
+    )
+    said = "hosted.yaml:6:1: workflow_host: running a whole workflow elsewhere is not available; "
+    way = "write `host: box` to run its steps there, the engine stays here"
+    valid = call("validate", "hosted.yaml")
+    assert valid.exit_code == 0
+    assert f"warning: {said}{way}" in valid.stderr
+    planned = call("plan", "hosted.yaml", "--json")
+    assert {step["system"] for step in json.loads(planned.stdout)["steps"]} == {"local"}
+    assert planned.stderr.count(f"warning: {said}{way}") == 1
+    refused = call("run", "hosted.yaml")
+    assert refused.exit_code == 2
+    assert f"\n{said}{way}\n" in refused.stderr
+    assert refused.stderr.endswith("error: nothing was run\n")
+    migrated = call("migrate", "hosted.yaml")
+    assert "workflow_host: box\n" in migrated.stdout

@@ -31,6 +31,19 @@ def test_a_dead_worker_is_told_in_a_sentence(olive) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_debug_says_which_steps_a_debugger_does_not_reach(folder: Path, olive) -> None:
+    (folder / "elsewhere").mkdir()
+    away = ("--set", "systems.away={type: DetachedSystem, root: elsewhere}", "--set", "passes.other.host=away")
+    done = olive("run", "workflow.yaml", "--debug", *away)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[0] == (
+        "--debug: 1 step runs on away, where no debugger reaches; only steps of a LocalSystem run in this process, one "
+        "at a time"
+    )
+    assert "reaches" not in olive("run", "workflow.yaml", "--debug").stderr
+    assert "reaches" not in olive("plan", "workflow.yaml", *away).stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(folder: Path) -> None:
     words = [sys.executable, "-P", "-m", "olive_engine", "run", "workflow.yaml", "--cache-dir", "the cache", "--json"]
@@ -44,7 +57,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(folder: Path) -> Non
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert json.loads(stdout.splitlines()[-1])["type"] == "Interrupted"
-    assert stderr.splitlines() == [
+    assert [line for line in stderr.splitlines() if line != "stopping …"] == [  # said where it takes a second
         "",
         "error: interrupted; finished steps are kept, and this goes on from there:",
         "  python -P -m olive_engine run workflow.yaml --cache-dir 'the cache' --json --set passes.triple.seconds=30",

@@ -41,12 +41,68 @@ def test_what_is_required_is_a_requirements_file(needy: Path) -> None:
     result = call("run", "workflow.yaml", "--list-required-packages")
     assert (result.exit_code, result.stdout) == (0, "nonesuch\nonnxruntime>=1.23\ntorch>=2.8\n")
     told = json.loads(call("run", "workflow.yaml", "--list-required-packages", "--json").stdout)
-    assert told == {"required": ["nonesuch", "onnxruntime>=1.23", "torch>=2.8"]}
+    assert told == {"required": ["nonesuch", "onnxruntime>=1.23", "torch>=2.8"], "elsewhere": {}}
 
 
 def test_the_flavour_that_is_installed_counts(needy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "package_version", {"onnxruntime-gpu": "1.25"}.get)
     assert "onnxruntime-gpu>=1.23\n" in call("run", "workflow.yaml", "--list-required-packages").stdout
+
+
+ELSEWHERE = """\
+input_model: {type: HfModel, model_path: base}
+systems:
+  aml: {type: AzureML, aml_compute: cpu, azureml_client: {subscription_id: s, resource_group: g, workspace_name: w}}
+  idle: {type: Docker, image_name: olive}
+  box: {type: LocalSystem}
+passes:
+  double: {type: ToyScale, factor: 2}
+  triple: {type: ToyScale, factor: 3}
+host: aml
+"""
+
+
+@pytest.fixture
+def partly_elsewhere(needy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two steps in an environment that is not this one; no package of it but Azure's is asked for here."""
+    monkeypatch.setattr(requirements, "requires", lambda _name: [*METADATA, "azure-ai-ml>=1.20; extra == 'azureml'"])
+    (needy / "aml.yaml").write_text(ELSEWHERE)
+    return needy
+
+
+def test_what_runs_elsewhere_is_not_required_here(partly_elsewhere: Path) -> None:
+    result = call("run", "aml.yaml", "--list-required-packages")
+    left_out = "left out: 2 steps run on aml, which has an environment of its own\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "azure-ai-ml>=1.20\n", left_out)
+    told = json.loads(call("run", "aml.yaml", "--packages", "--json").stdout)
+    assert told == {"required": ["azure-ai-ml>=1.20"], "elsewhere": {"aml": 2}}
+    assert call("run", "aml.yaml", "--packages", "--json").stderr == ""
+
+
+def test_one_of_the_steps_is_here(partly_elsewhere: Path) -> None:
+    text = ELSEWHERE.replace("factor: 3", "factor: 3, host: box")
+    (partly_elsewhere / "aml.yaml").write_text(text)
+    result = call("run", "aml.yaml", "--list-required-packages")
+    assert result.stdout.splitlines() == ["azure-ai-ml>=1.20", "nonesuch", "onnxruntime>=1.23", "torch>=2.8"]
+    assert result.stderr == "left out: 1 step runs on aml, which has an environment of its own\n"
+
+
+def test_a_set_up_for_steps_elsewhere(partly_elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "package_version", {"azure-ai-ml": "1.33"}.get)
+    assert call("run", "aml.yaml", "--setup").output == (
+        "left out: 2 steps run on aml, which has an environment of its own\n"
+        "nothing is missing: the workflow needs 1 package here, and all is installed\n"
+    )
+
+
+def test_a_system_that_only_reads_a_url_needs_its_packages(partly_elsewhere: Path) -> None:
+    text = ELSEWHERE.replace("host: aml", "host: box").replace(
+        "model_path: base", "model_path: azureml://models/m/versions/1"
+    )
+    (partly_elsewhere / "aml.yaml").write_text(text)
+    assert call("run", "aml.yaml", "--list-required-packages").stdout.startswith("azure-ai-ml>=1.20\n")
+    (partly_elsewhere / "aml.yaml").write_text(ELSEWHERE.replace("host: aml", "host: box"))
+    assert "azure" not in call("run", "aml.yaml", "--list-required-packages").stdout
 
 
 def test_a_workflow_that_needs_nothing(folder: Path) -> None:
@@ -208,7 +264,12 @@ def test_a_failing_pip_is_a_failing_setup(environment: Environment, tmp_path: Pa
     result = environment("run", "needy.yaml", "--setup", "--json", PIP_FIND_LINKS=str(tmp_path))
     assert result.returncode == 1
     assert "No matching distribution found for toy-need" in result.stderr
-    assert json.loads(result.stdout) == {"required": ["toy-need"], "missing": ["toy-need"], "pip": 1}
+    assert json.loads(result.stdout) == {
+        "required": ["toy-need"],
+        "elsewhere": {},
+        "missing": ["toy-need"],
+        "pip": 1,
+    }
     assert result.stderr.startswith('pip install "toy-need"\n')
 
 

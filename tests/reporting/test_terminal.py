@@ -175,6 +175,16 @@ def test_time_left_is_reckoned_from_the_first_progress() -> None:
     assert step.seconds_left(80.0) is None
 
 
+def test_what_a_job_said_before_it_was_taken_over_is_no_measure_of_its_speed() -> None:
+    step = RunningStep("lora", started=0.0)
+    for done in range(1, 51):  # an hour of another run, heard in a tenth of a second
+        step.take(StepProgress("lora", done, 100), 10.0 + done / 500)
+    assert step.seconds_left(10.1) is None
+    step.take(StepProgress("lora", 51, 100), 20.1)
+    step.take(StepProgress("lora", 52, 100), 30.1)
+    assert step.seconds_left(30.1) == pytest.approx(480)
+
+
 def test_names_are_cut_in_the_middle() -> None:
     assert shortened("lora", 4) == "lora"
     assert shortened("adapter_a:accuracy", 11) == "adapt…uracy"

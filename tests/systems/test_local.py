@@ -84,6 +84,20 @@ def test_a_job_in_this_process_leaves_its_random_numbers_alone(tmp_path):
     assert random.random() == expected
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_libraries_are_told_to_report_nothing(tmp_path, monkeypatch, debug):
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    monkeypatch.chdir(tmp_path)
+    build_toy_model(tmp_path / "model")
+    wanted = {"variable": "ORT_DISABLE_TELEMETRY", "sha256": hashlib.sha256(b"1").hexdigest()}
+    tree = {
+        "input_model": {"type": "HfModel", "model_path": "model"},
+        "passes": {"a": {"type": "ToySecret", **wanted}},
+    }
+    assert run(parse_tree(tree, tmp_path).raise_if_wrong(), debug=debug).executed == ("a",)
+    assert "ORT_DISABLE_TELEMETRY" not in os.environ
+
+
 # --- GPUs ---------------------------------------------------------------------------------------------------------
 
 GPUS = tuple(gpus.Gpu(f"GPU {number}", 10, 10, f"GPU-{number}") for number in range(4))

@@ -120,6 +120,11 @@ class LoadDatasetConfig(Options):
         names = [name for names in self.files.values() for name in names]
         if urls := [name for name in names if "://" in name and not name.startswith(AZUREML)]:
             raise ValueError(f"data_files must be files on this machine or azureml:// paths, not URLs like {urls[0]}")
+        if short := [name for name in names if name.startswith(AZUREML.rstrip("/")) and not name.startswith(AZUREML)]:
+            raise ValueError(
+                f"data_files must be files, and {short[0]} is the az command line's short form of a data asset; write "
+                f"{AZUREML}datastores/D/paths/PATH, which the asset's page in the studio shows"
+            )
         if self.is_remote and not all(name.startswith(AZUREML) for name in names):
             raise ValueError("data_files must be all on this machine or all azureml:// paths, not some of each")
         for part in self.splits:

@@ -5,11 +5,12 @@ after the merge (`revise_whole`). Every change is one of a few kinds of `Edit`, 
 positions of what it moves; `olive migrate` repeats the edits on the file's own text.
 """
 
-from olive_engine.config.legacy.edits import Edit, Move, NameItems, Order, Put, Remove, Revision
+from olive_engine.config.legacy.edits import PLANNED, Edit, Move, NameItems, Order, Put, Remove, Revision
 from olive_engine.config.legacy.table import FILE_RULES
 from olive_engine.config.legacy.whole import bring_together, revise_whole
 
 __all__ = [
+    "PLANNED",
     "Edit",
     "Move",
     "NameItems",

@@ -12,6 +12,9 @@ from olive_engine.config.spelling import key_place
 from olive_engine.config.tree import Node, find, from_python, plain, rename, with_node
 from olive_engine.errors import ConfigPath, Problem, dotted
 
+PLANNED = "the rest can be planned, but not be run"
+"""What is to be said of a thing that cannot be had yet, where there is no other way to the same end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -168,13 +171,14 @@ class Revision:
             self.corrections[place] = name
             self.slips.append(problem)
 
-    def lack(self, path: ConfigPath, what: str, name: JsonValue, at: ConfigPath | None = None) -> None:
+    def lack(
+        self, path: ConfigPath, what: str, name: JsonValue, at: ConfigPath | None = None, *, hint: str = PLANNED
+    ) -> None:
         """Report what is right and cannot be had yet, of the data config or evaluator of that name.
 
         The rest is judged and planned without it, and a run refuses.
         """
         node = find(self.root, path if at is None else at)
-        hint = "the rest can be planned, but not be run"
         problem = Problem(path, what, hint, node.key_position if node else None, severity="warning")
         self.lacks.setdefault((str(path[0]), str(name)), []).append(problem)
 

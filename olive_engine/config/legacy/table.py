@@ -50,7 +50,6 @@ TOP: tuple[Rule, ...] = (
     Moved("model", "input_model", "`model` is called `input_model`"),
     Lifted("engine", "what `engine` holds stands at the top"),
     Lifted("workflow_config", "what `workflow_config` holds stands at the top"),
-    Moved("workflow_host", "host", "`workflow_host` is called `host`"),
     Lifted("cache_config", "what `cache_config` holds stands at the top"),
     Dropped("clean_cache", _OWN_CACHE),
     Dropped("clean_run_cache", _OWN_CACHE),

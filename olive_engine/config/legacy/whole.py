@@ -25,6 +25,7 @@ def revise_whole(revision: Revision) -> None:
     _only_evaluator(revision)
     _only_data_config(revision)
     _data_of_the_model(revision)
+    _workflow_host(revision)
     _hosts_without_systems(revision)
     _execution_providers(revision)
     _data_root(revision)
@@ -129,10 +130,36 @@ def _data_of_the_model(revision: Revision) -> None:
             revision.put((*metric, "data_config"), DATASET, metric)
 
 
+def _workflow_host(revision: Revision) -> None:
+    """Olive can run a whole workflow as one job on a system. Here the engine stays where it is started."""
+    path: ConfigPath = ("workflow_host",)
+    if not revision.has(path):
+        return
+    value = revision.value(path)
+    name = value if isinstance(value, str) else "NAME"
+    kind = revision.value(("systems", name, "type"))
+    if value is None:
+        revision.note(path, "nothing (null) is the default")
+    elif (isinstance(kind, str) and kind.lower() == "localsystem") or not _describes_systems(revision):
+        revision.note(path, "not needed: the engine always runs where it is started")
+    else:
+        what = "running a whole workflow elsewhere is not available"
+        way = f"write `host: {name}` to run its steps there, the engine stays here"
+        if revision.value(("host",)) == value:
+            way = f"leave it out: with `host: {name}` its steps run there, and the engine stays here"
+        revision.lack(path, what, path[0], hint=way)
+    revision.remove(path)
+
+
+def _describes_systems(revision: Revision) -> bool:
+    """Whether any system is described, or would be if its key were spelt rightly."""
+    slip = get_close_matches("systems", [key for key in revision.members(()) if key != "systems"], cutoff=0.8)
+    return bool(revision.members(("systems",)) or slip)
+
+
 def _hosts_without_systems(revision: Revision) -> None:
     """A host that is named where no system is described can only be this machine."""
-    slip = get_close_matches("systems", [key for key in revision.members(()) if key != "systems"], cutoff=0.8)
-    if revision.members(("systems",)) or slip:
+    if _describes_systems(revision):
         return
     places: list[ConfigPath] = [("host",), ("target",)]
     places += [(*entry, key) for entry in revision.matches("passes.*.@") for key in ("host", "target")]

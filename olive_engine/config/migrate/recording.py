@@ -9,7 +9,7 @@ from dataclasses import replace
 from pydantic import JsonValue
 
 from olive_engine import registry
-from olive_engine.config.legacy import Edit, Put, Remove, Revision
+from olive_engine.config.legacy import PLANNED, Edit, Put, Remove, Revision
 from olive_engine.config.migrate.replay import Step
 from olive_engine.config.parse import MODELS
 from olive_engine.config.tree import Node
@@ -70,10 +70,12 @@ class Recording(Revision):
         self._aside.append(path)
         super().refuse(path, what, hint, at_value=at_value)
 
-    def lack(self, path: ConfigPath, what: str, name: JsonValue, at: ConfigPath | None = None) -> None:
+    def lack(
+        self, path: ConfigPath, what: str, name: JsonValue, at: ConfigPath | None = None, *, hint: str = PLANNED
+    ) -> None:
         """Report what is right and cannot be had yet."""
         self._aside.append(path)
-        super().lack(path, what, name, at)
+        super().lack(path, what, name, at, hint=hint)
 
     def put(self, path: ConfigPath, value: JsonValue, at: ConfigPath | None = None) -> None:
         """Write a value, which may have been taken from `at`."""

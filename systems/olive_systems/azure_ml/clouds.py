@@ -20,12 +20,23 @@ class Cloud:
     login: str
     vaults: str
     """The domain of key vaults."""
+    registries: str
+    """Says where each registry is."""
 
 
 CLOUDS = {
-    "AzureCloud": Cloud("management.azure.com", "login.microsoftonline.com", "vault.azure.net"),
-    "AzureChinaCloud": Cloud("management.chinacloudapi.cn", "login.chinacloudapi.cn", "vault.azure.cn"),
-    "AzureUSGovernment": Cloud("management.usgovcloudapi.net", "login.microsoftonline.us", "vault.usgovcloudapi.net"),
+    "AzureCloud": Cloud(
+        "management.azure.com", "login.microsoftonline.com", "vault.azure.net", "eastus.api.azureml.ms"
+    ),
+    "AzureChinaCloud": Cloud(
+        "management.chinacloudapi.cn", "login.chinacloudapi.cn", "vault.azure.cn", "chinaeast2.api.ml.azure.cn"
+    ),
+    "AzureUSGovernment": Cloud(
+        "management.usgovcloudapi.net",
+        "login.microsoftonline.us",
+        "vault.usgovcloudapi.net",
+        "usgovarizona.api.ml.azure.us",
+    ),
 }
 
 

@@ -11,10 +11,11 @@ import yaml
 
 from olive_engine.requirements import DISTRIBUTION, Requirement
 from olive_engine.requirements import extras as own_extras
-from olive_engine.secrecy import KNOWN_FORMS, looks_secret
+from olive_engine.secrecy import KNOWN_FORMS
 from olive_systems.azure_ml.dependencies import KEY_VAULT, PYTHON, Dependencies, needed
 from olive_systems.azure_ml.pins import conda_name, engine_extras
 from olive_systems.python_environment.requirement_lines import fault_of
+from olive_systems.variables import holds_secret
 
 PLATFORM = "linux"
 """Of all that jobs run on."""
@@ -143,7 +144,7 @@ def _secret(document: Mapping[str, object]) -> str:
             return f"it holds a password or token, which {store}; use a connection of the workspace to the feed instead"
     variables = document.get("variables")
     for variable, value in variables.items() if isinstance(variables, dict) else ():
-        if looks_secret(str(variable)) and value:
+        if holds_secret(str(variable), str(value or "")):
             return f"`variables` sets {variable}, which {store}; take it from the key vault instead"
     return ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from olive_engine.contracts import Objection
 from olive_engine.digests import digest
 from olive_engine.errors import SystemUnavailable
 from olive_engine.requirements import extras
-from olive_systems.azure_ml.options import AzureMLConfig
+from olive_systems.azure_ml.options import AzureMLConfig, EnvironmentConfig
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 # What reads conda files is imported when one is read: to list the systems takes none.
 
 IMAGES = {
-    "cpu": "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:latest",
-    "gpu": "mcr.microsoft.com/azureml/openmpi5.0-cuda12.6-ubuntu24.04:latest",
+    "cpu": "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1",
+    "gpu": "mcr.microsoft.com/azureml/openmpi5.0-cuda12.6-ubuntu24.04:20260621.v1",
 }
-"""Public base images with conda, for environments that nobody described."""
+"""Public base images with conda, for environments that nobody described; by date, so that they stay what they are."""
 NEWEST = "latest"
 """The label of an environment's newest version."""
 _REGISTRY = "azureml://registries/"
+_OF_A_REGISTRY = re.compile(r"azureml://registries/[^/]+/environments/[^/]+/versions/[^/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ def objections(options: AzureMLConfig) -> Iterator[Objection]:
     if docker is not None and registered is not None:
         what = "two environments are described, by aml_docker_config and by aml_environment_config"
         yield Objection("aml_environment_config", what, "leave one of them out")
+    if registered is not None:
+        yield from _reference_faults(registered)
     if registered is not None and registered.version and registered.label:
         what = f"the version {registered.version} and a label, which may lead to another version"
         yield Objection("aml_environment_config.label", what, "leave one of them out")
@@ -126,6 +129,23 @@ def objections(options: AzureMLConfig) -> Iterator[Objection]:
             yield Objection(place, str(error))
         except OSError as error:
             yield Objection(place, _why(docker.conda_file_path, error))
+
+
+def remedy(packages: str, options: AzureMLConfig) -> str:
+    """What to do so that jobs have some distributions, as a hint.
+
+    Args:
+        packages: as they stand in a command line of pip.
+        options: the system's.
+    """
+    docker, registered = options.aml_docker_config, options.aml_environment_config
+    if registered is not None:
+        return f"register a version of the environment {registered.name} that has {packages}"
+    if docker is not None and docker.conda_file_path is not None:
+        return f"add to the conda file {docker.conda_file_path}, under `pip`: {packages}"
+    if docker is not None:
+        return f"add to the image {docker.base_image}, or name a conda file with it as `conda_file_path`: {packages}"
+    return f"name a conda file with it as `conda_file_path` in `aml_docker_config`: {packages}"
 
 
 def resolved(environment: JobEnvironment, client: MLClient) -> JobEnvironment:
@@ -152,10 +172,8 @@ def for_job(environment: JobEnvironment) -> Environment | str:
     """The environment as a job of the SDK takes it: by reference, or as an image with a conda file."""
     if not environment.image:
         return environment.reference
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the SDK's dependencies warn of each other
-        from azure.ai.ml.entities import Environment
     import yaml
+    from azure.ai.ml.entities import Environment  # `submission` has imported it, without what its dependencies warn of
 
     conda = yaml.safe_load(environment.conda.text) if environment.conda else None
     # With a name alone the service would count up a new version with every job.
@@ -164,6 +182,25 @@ def for_job(environment: JobEnvironment) -> Environment | str:
 
 
 # --- helpers ------------------------------------------------------------------------------------------------------
+
+
+def _reference_faults(registered: EnvironmentConfig) -> Iterator[Objection]:
+    """What is wrong with the name, where it is more than one: a URL, or the short form of the `az` command line."""
+    name, place = registered.name, "aml_environment_config.name"
+    shape = "azureml://registries/REGISTRY/environments/NAME/versions/VERSION"
+    if name.startswith(_REGISTRY) and "/labels/" in name:
+        what = "a label of a registry may lead to another version at any time"
+        start = name.partition("/labels/")[0]
+        yield Objection(place, what, f"name the version that is meant: {start}/versions/VERSION")
+    elif name.startswith("azureml:") and not _OF_A_REGISTRY.fullmatch(name):
+        what = f"an environment of the workspace is named by its name alone, one of a registry as {shape}"
+        short = re.fullmatch(r"azureml:(?P<name>[^:/@]+)[:@](?P<which>[^:/@]+)", name)
+        option = "label" if "@" in name else "version"
+        yield Objection(place, what, f"write name: {short['name']}, {option}: {short['which']}" if short else "")
+    elif name.startswith(_REGISTRY) and (registered.version or registered.label):
+        option = "version" if registered.version else "label"
+        what = f"the name says a version of its own: {name}"
+        yield Objection(f"aml_environment_config.{option}", what, "leave it out")
 
 
 def _extra(options: AzureMLConfig) -> str:

@@ -3,23 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DecodeError,
     HttpResponseError,
     ServiceRequestError,
     ServiceResponseError,
 )
 
 from olive_engine.errors import SystemUnavailable
+from olive_systems.azure_ml.login import is_unreached, why_no_token
 
-_FORBIDDEN, _NOT_FOUND, _THROTTLED, _SERVER = 403, 404, 429, 500
-LOGIN = (
-    "nobody is logged in to Azure here; run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
-)
+_REFUSED, _FORBIDDEN, _NOT_FOUND, _TIMED_OUT, _THROTTLED, _SERVER = 400, 403, 404, 408, 429, 500
+T = TypeVar("T")
 
 
 @contextmanager
@@ -35,17 +37,23 @@ def in_words(doing: str, *, missing: str = "") -> Iterator[None]:
     try:
         yield
     except AzureError as error:
-        raise SystemUnavailable(_sentence(error, doing, missing)) from error
+        root = _root(error)
+        raise SystemUnavailable(_sentence(root, doing, missing)) from root
     except MlException as error:
+        raise SystemUnavailable(f"{doing}: {_first_line(str(error))}") from error
+    except ValueError as error:  # a body that is not what it should be, or an option that a client does not take
         raise SystemUnavailable(f"{doing}: {_first_line(str(error))}") from error
 
 
 def is_passing(error: SystemUnavailable) -> bool:
-    """Whether it may go by itself: the service is away or busy, and said neither yes nor no."""
+    """Whether it may go by itself: the service is away, busy or garbled, and said neither yes nor no."""
     cause = error.__cause__
-    if isinstance(cause, HttpResponseError):
-        status = cause.status_code or 0
-        return status == _THROTTLED or status >= _SERVER
+    if isinstance(cause, DecodeError | ValueError):
+        return True
+    if isinstance(cause, ClientAuthenticationError) and is_unreached(cause):
+        return True
+    if isinstance(cause, HttpResponseError) and cause.status_code is not None:
+        return cause.status_code in (_TIMED_OUT, _THROTTLED) or cause.status_code >= _SERVER
     return isinstance(cause, ServiceRequestError | ServiceResponseError)
 
 
@@ -54,11 +62,52 @@ def is_missing(error: SystemUnavailable) -> bool:
     return isinstance(error.__cause__, HttpResponseError) and error.__cause__.status_code == _NOT_FOUND
 
 
+def is_refused(error: SystemUnavailable) -> bool:
+    """Whether the service has understood, and does not do it."""
+    cause = error.__cause__
+    status = (cause.status_code or 0) if isinstance(cause, HttpResponseError) else 0
+    return _REFUSED <= status < _SERVER and not is_passing(error)
+
+
+def repeated(action: Callable[[], T], retries: int, interval: float, rest: Callable[[float], object] = time.sleep) -> T:
+    """Do something that may be done twice until it is done; the SDK repeats no POST whose answer was lost.
+
+    Args:
+        action: raises `SystemUnavailable`.
+        retries: how often more.
+        interval: seconds before the second repetition, then doubled; the first comes at once.
+        rest: waits.
+    """
+    for each in range(retries):
+        try:
+            return action()
+        except SystemUnavailable as error:
+            if not is_passing(error):
+                raise
+        if each:
+            rest(interval * 2 ** (each - 1))
+    return action()
+
+
+def _root(error: AzureError) -> AzureError:
+    """What the wire has said; the SDK wraps some of it into errors of its own, which tell less."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(
+            cause, HttpResponseError | ServiceRequestError | ServiceResponseError | ClientAuthenticationError
+        ):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return error
+
+
 def _sentence(error: AzureError, doing: str, missing: str) -> str:
+    if isinstance(error, DecodeError):
+        return f"{doing}, for Azure's answer cannot be read ({_first_line(error.message)}); try again later"
     if isinstance(error, HttpResponseError) and error.status_code is not None:
         return _refusal(error, error.status_code, doing, missing)
     if isinstance(error, ClientAuthenticationError):
-        return f"{LOGIN} ({_first_line(error.message)})"
+        return why_no_token(error)
     if isinstance(error, ServiceRequestError | ServiceResponseError):
         return f"{doing}, for Azure cannot be reached ({_first_line(error.message)}); try again later"
     return f"{doing}: {_first_line(error.message)}"

@@ -5,28 +5,33 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Literal
 
 from olive_engine.contracts import Event as Said
-from olive_engine.contracts import EventLine, Result, Update
-from olive_engine.errors import SystemUnavailable
-from olive_engine.models import Tree
+from olive_engine.contracts import EventLine, Log, Result, Update
+from olive_engine.errors import SystemUnavailable, Unreachable, WorkflowError
 from olive_systems.azure_ml import blobs
-from olive_systems.azure_ml.failures import is_passing
-from olive_systems.azure_ml.job_log import JobLog
+from olive_systems.azure_ml.jobs import ATTEMPTS, attempt_name
+from olive_systems.azure_ml.layout import Spoilt
 from olive_systems.azure_ml.locations import described_place, result_place
+from olive_systems.azure_ml.outputs import fetched, in_words, located
 from olive_systems.azure_ml.uploads import Stopped, Upload
-from olive_systems.azure_ml.workspace import JobState, Workspace
+from olive_systems.azure_ml.watch import End, Watch
+from olive_systems.azure_ml.workspace import Workspace
 
 INTERVAL = 2.0
-"""Seconds between two questions about a job."""
+"""Seconds between two questions about a job of which something was heard just now."""
+LONGEST = 30.0
+"""Seconds between two questions about one that has been quiet for long."""
+QUIET = 0.1
+"""The share of the time that a job has been quiet for which it is left alone."""
 STOP_PATIENCE = 10.0
 """Seconds that stopping waits for the end of a job that was asked to end; the service sees to it afterwards."""
-OUTAGE = 600.0
-"""Seconds that the service may be away, each time after all retries, before its jobs count as lost."""
-_OWN = "job:"
+
+Submit = Callable[[str, Path, Upload], str]
+"""Uploads what the job of a folder reads, and puts it under a name; gives the address where a person sees it."""
 
 
 class AzureMLHandle:
@@ -38,38 +43,47 @@ class AzureMLHandle:
         name: str,
         folder: Path,
         datastore: str,
-        submit: Callable[[Path, Upload], None] | None = None,
+        submit: Submit,
         *,
+        there: int = 0,
+        url: str = "",
+        compute: str = "the compute",
         made: Callable[[str], None] = lambda _: None,
+        spoilt: Callable[[Spoilt], WorkflowError | None] = lambda _: None,
     ) -> None:
-        """Follow a job.
+        """Bring a job to its workspace, or follow it there.
 
         Args:
             workspace: where it is, or goes.
-            name: the job's.
+            name: of its first attempt.
             folder: the job folder here.
             datastore: where its description and its output are kept.
-            submit: uploads what it reads and puts it; none: it is there already.
+            submit: puts an attempt.
+            there: the attempt that is there already; 0: none. That one is looked at before this returns.
+            url: where a person sees that attempt.
+            compute: that it runs on, for people.
             made: hears the locations of what it has made.
+            spoilt: hears what it has found spoilt of its inputs; gives what to raise for it.
         """
-        self.name = name
-        self._workspace = workspace
-        self._folder = folder
-        self._described = described_place(datastore, name)
-        self._result = result_place(datastore, name)
-        self._submit = submit
-        self._made = made
+        self.name = attempt_name(name, max(1, there))
+        self._first = name
+        self._workspace, self._folder, self._datastore = workspace, folder, datastore
+        self._submit, self._made, self._spoilt, self._compute = submit, made, spoilt, compute
         self._upload = Upload(self._tell)
         self._lock = Lock()
         self._events: deque[EventLine] = deque()
-        self._log = JobLog(self._hear)
-        self._end: tuple[Literal["done", "lost"], str] | None = None
-        self._words: tuple[str, ...] = ()
-        self._put = Event()
-        self._unwanted = Event()
-        self._over = Event()
-        self._let_go = Event()
-        self._thread = Thread(target=self._live, daemon=True, name=f"follow {name}")
+        self._watch = self._watched()
+        self._end: End | None = None
+        self._told_end = False
+        self._put, self._unwanted, self._over, self._let_go = Event(), Event(), Event(), Event()
+        self._nudge = Event()
+        end: End | None = None
+        if there:
+            self._is_there(url)
+            end = self._looked()
+            if end is not None and not end.again:
+                self._settle(end)
+        self._thread = Thread(target=self._live, args=(max(1, there), end), daemon=True, name=f"follow {name}")
         self._thread.start()
 
     @property
@@ -83,165 +97,167 @@ class AzureMLHandle:
         return self._thread.is_alive()
 
     def poll(self) -> Update:
-        """What was heard since the last look; asks nobody."""
+        """What was heard since the last look; asks nobody.
+
+        Raises:
+            Unreachable: it cannot be told now what becomes of the job.
+            StoreCorrupt: what it reads is not what it should be.
+            SystemUnavailable: it could not be submitted.
+        """
+        name = self.name if self._put.is_set() else ""
         with self._lock:
             events = tuple(self._events)
             self._events.clear()
-            if self._end is None:
-                return Update("running", events)
-            log, self._words = self._words, ()
-            return Update(self._end[0], events, self._end[1], log)
+            end, told, self._told_end = self._end, self._told_end, self._end is not None
+            log = self._watch.log.last if end is not None and not told else ()
+            if end is None or (end.error is not None and not told):
+                return Update(
+                    "running", events, log=log, stage=self._watch.stage if self._put.is_set() else "", job=name
+                )
+        if end.error is not None:
+            raise end.error
+        return Update(end.state, events, end.why, log, job=name)
 
     def stop(self) -> None:
         """Cancel the job, and wait a while for its end; one that is not there yet never will be.
 
         Raises:
-            SystemUnavailable: it cannot be cancelled, and may run on.
+            Unreachable: it cannot be cancelled, and may run on.
         """
         self._unwanted.set()
+        self._nudge.set()
         self._upload.stop()
         if self._put.is_set() and not self._over.is_set():
-            self._workspace.cancel(self.name)
+            self._cancel()
         if not self._over.wait(STOP_PATIENCE):
             if not self._put.is_set():
-                raise SystemUnavailable(f"the job {self.name} was being submitted when it was asked to stop")
-            self._settle("lost", "it was asked to stop; the service ends it")
+                raise Unreachable(f"the job {self.name} was being submitted when it was asked to stop")
+            self._settle(End("lost", "it was asked to stop; the service ends it"))
         self.let_go()
 
     def collect(self, *, fetch: bool) -> Result:
         """The result, whose outputs are in the datastore; with `fetch` in the job folder as well.
 
         Raises:
+            Unreachable: a file cannot be fetched now.
             SystemUnavailable: it cannot be read.
             StoreCorrupt: a fetched file came with other bytes.
         """
-        result = self._read()
-        items = []
-        for item in result.items:
-            output = item.output
-            if output is not None:
-                parts = {name: self._collected(tree, fetch=fetch) for name, tree in output.parts.items()}
-                output = output.model_copy(update={"parts": parts})
-            items.append(item.model_copy(update={"output": output}))
-        return result.model_copy(update={"items": tuple(items)})
+        if self._end is None or self._end.result is None:
+            raise SystemUnavailable(f"the job {self.name} has no result")
+        kept, result = result_place(self._datastore, self.name), in_words(self._end.result, self._folder)
+        if fetch:
+            return fetched(self._workspace, result, kept, self._folder)
+        return located(self._workspace, result, kept, self._made)
 
     def let_go(self) -> None:
         """Follow the job no longer: it runs on, if it was submitted; what is uploaded for it ends."""
         self._let_go.set()
+        self._nudge.set()
         self._upload.stop()
 
     def join(self, seconds: float) -> None:
         """Wait a while for the thread of a handle that was let go, or whose job is over."""
         self._thread.join(seconds)
 
-    # --- the result -----------------------------------------------------------------------------------------------
+    # --- helpers --------------------------------------------------------------------------------------------------
 
-    def _read(self) -> Result:
-        fault: ValueError | None = None
-        for _ in range(blobs.ATTEMPTS):
-            try:
-                return Result.model_validate_json(blobs.get_bytes(self._workspace, self._result / "result.json"))
-            except ValueError as error:
-                fault = error
-        first = str(fault).splitlines()[0]
-        raise SystemUnavailable(f"the result of the job {self.name} cannot be read: {first}") from fault
+    def _watched(self) -> Watch:
+        result = result_place(self._datastore, self.name)
+        return Watch(self._workspace, self.name, result, self._compute, self._hear)
 
-    def _collected(self, tree: Tree, *, fetch: bool) -> Tree:
-        if not tree.location.startswith(_OWN):
-            return tree
-        own = tree.location.removeprefix(_OWN)
-        if fetch:
-            blobs.download_tree(self._workspace, tree, self._result / own, self._folder / own)
-            return tree
-        location = self._workspace.name.location(self._result / own)
-        self._made(location)
-        return Tree(files=tree.files, location=location)
-
-    # --- the thread -----------------------------------------------------------------------------------------------
-
-    def _live(self) -> None:
-        if self._submit is None or self._submitted(self._submit):
-            self._put.set()
-            self._cancel_if_unwanted()
-            self._follow()
-        if self._over.is_set():
-            self._tidy()
-
-    def _submitted(self, submit: Callable[[Path, Upload], None]) -> bool:
-        """Bring the job to the workspace; whether it is there."""
+    def _cancel(self) -> None:
         try:
-            submit(self._folder, self._upload)
-        except Stopped:
-            self._settle("lost", "it was stopped before it was submitted")
+            self._workspace.jobs.cancel(self.name)
         except SystemUnavailable as error:
-            self._settle("lost", str(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the engine must not wait for ever
-            self._settle("lost", f"the job {self.name} could not be submitted: {type(error).__name__}: {error}")
-        else:
-            return True
-        return False
+            raise Unreachable(str(error)) from error
 
-    def _cancel_if_unwanted(self) -> None:
-        """Cancel a job that was asked to stop while it was being put."""
-        if self._submit is not None and self._unwanted.is_set():
-            try:
-                self._workspace.cancel(self.name)
-            except SystemUnavailable as error:
-                self._settle("lost", str(error))
-
-    def _tidy(self) -> None:
-        """Delete what only the job has read."""
-        try:
-            blobs.remove(self._workspace, self._described)
-        except SystemUnavailable:
-            return  # some KB are left, which nothing reads: not worth a word
-
-    def _follow(self) -> None:
-        away_since: float | None = None
-        while not self._over.is_set() and not self._let_go.is_set():
-            try:
-                self._look()
-                away_since = None
-            except SystemUnavailable as error:
-                away_since = away_since or time.monotonic()
-                if not is_passing(error) or time.monotonic() - away_since > OUTAGE:
-                    self._settle("lost", str(error))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the engine must not wait for ever
-                self._settle("lost", f"the job {self.name} cannot be followed: {type(error).__name__}: {error}")
-            self._let_go.wait(INTERVAL) if not self._over.is_set() else None
-
-    def _look(self) -> None:
-        state = self._workspace.state(self.name)
-        if state is None:
-            self._settle("lost", f"the job {self.name} has vanished from the workspace")
-            return
-        if state.log:
-            while piece := self._workspace.read_log(state.log, self._log.heard):
-                self._log.hear(piece)
-        if state.outcome != "running":
-            self._log.end()
-        if state.outcome == "done":
-            self._settle("done", "")
-        elif state.outcome == "lost":
-            self._settle("lost", self._why(state))
+    def _is_there(self, url: str) -> None:
+        if url:
+            self._tell(Log(message=f"its job is {self.name}: {url}"))
+        self._put.set()
 
     def _tell(self, event: Said) -> None:
-        """Say something of the job that it does not say itself, for it is not there yet."""
+        """Say something of the job that it does not say itself."""
         self._hear(EventLine(item=0, time=time.time(), event=event))
 
     def _hear(self, line: EventLine) -> None:
         with self._lock:
             self._events.append(line)
 
-    def _settle(self, state: Literal["done", "lost"], why: str) -> None:
-        with self._lock:
-            if self._end is None:
-                self._end, self._words = (state, why), self._log.last
-        self._over.set()
+    def _settle(self, end: End | None) -> None:
+        if end is not None:
+            with self._lock:
+                self._end = self._end or end
+            self._over.set()
 
-    def _why(self, state: JobState) -> str:
-        """Why there is no result, in one sentence."""
-        if state.status == "Canceled":
-            return f"the job {self.name} was cancelled"
-        said = " ".join(state.error.split()) or "no reason given"
-        return self._log.cause() or f"Azure ML ended the job {self.name} with the status {state.status}: {said}"
+    # --- the thread -----------------------------------------------------------------------------------------------
+
+    def _live(self, attempt: int, end: End | None) -> None:
+        while True:
+            end = end or self._bring() or self._follow()
+            if end is None or not end.again or attempt == ATTEMPTS or self._unwanted.is_set() or self._let_go.is_set():
+                break
+            attempt += 1
+            self._begin_again(attempt, end.why)
+            end = None
+        self._settle(end)
+        if end is not None and end.error is None and self._put.is_set():
+            self._tidy()
+
+    def _begin_again(self, attempt: int, why: str) -> None:
+        self._tidy()
+        self._put.clear()
+        with self._lock:
+            self.name = attempt_name(self._first, attempt)
+            self._watch = self._watched()
+        self._tell(Log(level="warning", message=f"{why}; it is put once more, as {self.name}"))
+
+    def _bring(self) -> End | None:
+        """Bring the job to the workspace; none: it is there."""
+        if self._put.is_set():
+            return None
+        try:
+            url = self._submit(self.name, self._folder, self._upload)
+        except Stopped:
+            return End("lost", "it was stopped before it was submitted")
+        except WorkflowError as error:
+            return End("lost", str(error), error=error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the engine must not wait for ever
+            why = f"the job {self.name} could not be submitted: {type(error).__name__}: {error}"
+            return End("lost", why, error=SystemUnavailable(why))
+        self._is_there(url)
+        if self._unwanted.is_set():  # it was asked to stop meanwhile
+            try:
+                self._cancel()
+            except Unreachable as error:
+                return End("lost", str(error), error=error)
+        return None
+
+    def _follow(self) -> End | None:
+        """The end of the job that is there; none: it was let go."""
+        while not self._let_go.is_set():
+            if end := self._looked():
+                return end
+            quiet = time.monotonic() - self._watch.changed
+            pause = INTERVAL if self._unwanted.is_set() else max(INTERVAL, min(LONGEST, quiet * QUIET))
+            if self._nudge.wait(pause):
+                self._nudge.clear()
+        return None
+
+    def _looked(self) -> End | None:
+        try:
+            end, fault = self._watch.look(), self._watch.log.spoilt
+            if end is None or end.state == "done" or fault is None:
+                return end
+            return replace(end, error=self._spoilt(fault) or end.error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the engine must not wait for ever
+            why = f"the job {self.name} cannot be followed: {type(error).__name__}: {error}"
+            return End("lost", why, error=Unreachable(why))
+
+    def _tidy(self) -> None:
+        """Delete what only the job has read."""
+        try:
+            blobs.remove(self._workspace, described_place(self._datastore, self.name))
+        except SystemUnavailable:
+            return  # some KB are left, which nothing reads: not worth a word

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,84 +22,26 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-from olive_engine.contracts import Job
 from olive_engine.digests import files_under
 from olive_engine.errors import SystemUnavailable
-from olive_engine.job_folder import input_folder
-from olive_engine.models import Manifest, Tree
 from olive_engine.secrecy import LISTED, Secrets
+from olive_systems.azure_ml.layout import InputSpoilt, lay_out
 from olive_systems.processes import KEPT_FROM_WORKERS, LOG_LINES, death_of, worker_settings
 
 LOST_PREFIX = "@lost "
 """The line that says in one sentence why there is no result."""
+SPOILT_PREFIX = "@spoilt "
+"""The line that says, as the JSON of `layout.Spoilt`, which file of an input is not what it should be."""
 VAULT = "KEYVAULT_NAME"
 SECRET = "hf-token"  # noqa: S105 - the name of the secret, not the secret
+_VAULT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
+_NOT_FOUND, _REFUSED = 404, (401, 403)
 KEPT = ("outputs", "events.jsonl", "result.json")
-"""What is kept of a job folder; the result comes last, so that where it is, everything is."""
-
-
-def placed(job: Job) -> dict[str, Tree]:
-    """Each place under ``inputs/`` of a job folder, as ``slot/index/part``, and the tree that belongs there."""
-    found: dict[str, Tree] = {}
-
-    def add(slot: str, index: int, manifest: Manifest) -> None:
-        for part, tree in manifest.parts.items():
-            if tree.files or not is_here(tree):
-                found[f"{slot}/{index}/{part}"] = tree
-
-    for index, manifest in enumerate(job.models):
-        add("models", index, manifest)
-    for index, item in enumerate(job.items):
-        for option, manifest in item.data.items():
-            add(f"items/{index}/{option}", 0, manifest)
-        if item.state:
-            add(f"items/{index}/initial_state", 0, item.state)
-    return found
-
-
-def is_here(tree: Tree) -> bool:
-    """Whether a tree's bytes are in the job folder that was staged here, rather than somewhere that a job can read."""
-    return not tree.location.startswith("azureml:")
-
-
-def place_under(folder: Path, place: str) -> Path:
-    """Where a place of `placed` is in a job folder."""
-    slot, index, part = place.rsplit("/", 2)
-    return input_folder(folder, slot, int(index), part)
-
-
-def lay_out(folder: Path, described: Path, inputs: Mapping[str, Path]) -> Job:
-    """Make the job folder: its description, and links to the inputs.
-
-    Raises:
-        SystemUnavailable: an input lacks a file, or has one of another size.
-    """
-    text = described.read_bytes()
-    (folder / "job.json").write_bytes(text)
-    job = Job.model_validate_json(text)
-    for place, tree in placed(job).items():
-        if place not in inputs:
-            raise SystemUnavailable(f"the job was submitted without its input {place}")
-        _link(place_under(folder, place), tree, inputs[place])
-    return job
-
-
-def _link(target: Path, tree: Tree, source: Path) -> None:
-    """A link to the folder where it is the tree, else one to each of the tree's files."""
-    for name, entry in tree.files.items():
-        path = source / tree.place_of(name)
-        if not path.is_file() or path.stat().st_size != entry.size:
-            found = f"has {path.stat().st_size} bytes" if path.is_file() else "is missing"
-            raise SystemUnavailable(f"{name} of the input {tree.location or target.name} {found}, not {entry.size}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not tree.files or (not tree.places and set(files_under(source)) == set(tree.files)):
-        target.symlink_to(source)
-        return
-    for name in tree.files:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / name).symlink_to(source / tree.place_of(name))
+"""What is kept of a job folder; the service copies it in an order of its own, and then says that the job completed."""
 
 
 def hub_token(domain: str) -> str:
@@ -111,6 +54,8 @@ def hub_token(domain: str) -> str:
         SystemUnavailable: the vault does not give it.
     """
     vault = os.environ.get(VAULT, "")
+    if not _VAULT_NAME.fullmatch(vault):  # it becomes a host, and whoever has that is sent a token
+        raise SystemUnavailable(f"{vault!r} is not the name of a key vault; correct keyvault_name")
     try:
         from azure.identity import DefaultAzureCredential
     except ImportError:
@@ -120,17 +65,29 @@ def hub_token(domain: str) -> str:
         ) from None
     from azure.core.exceptions import ClientAuthenticationError
 
+    cannot = f"the secret {SECRET} of the key vault {vault} cannot be read"
     try:
         token = DefaultAzureCredential().get_token(f"https://{domain}/.default").token
-        address = f"https://{vault}.{domain}/secrets/{SECRET}?api-version=7.4"
+        address = f"https://{quote(vault)}.{domain}/secrets/{SECRET}?api-version=7.4"
         with urlopen(Request(address, headers={"Authorization": f"Bearer {token}"}), timeout=60) as answer:
             return str(json.load(answer)["value"])
-    except (ClientAuthenticationError, OSError, ValueError, KeyError) as error:
+    except HTTPError as error:
+        if error.code == _NOT_FOUND:
+            raise SystemUnavailable(
+                f"the key vault {vault} has no secret {SECRET}; put the token there: "
+                f"az keyvault secret set --vault-name {vault} --name {SECRET} --value YOUR_TOKEN"
+            ) from None
+        may = "; give the compute's identity the right to get secrets there" if error.code in _REFUSED else ""
+        raise SystemUnavailable(f"{cannot} ({error}){may}") from None
+    except ClientAuthenticationError as error:
         said = str(error).splitlines()[0]
+        raise SystemUnavailable(f"{cannot}, for the compute has no identity that may log in ({said})") from None
+    except URLError as error:
         raise SystemUnavailable(
-            f"the secret {SECRET} of the key vault {vault} cannot be read ({said}); give the compute's identity the "
-            "right to get secrets there"
+            f"{cannot} ({error.reason}); see that keyvault_name is right, and that the compute reaches the vault"
         ) from None
+    except (OSError, ValueError, KeyError) as error:
+        raise SystemUnavailable(f"{cannot} ({type(error).__name__}: {error})") from None
 
 
 def worker_environment(threads: int, token: str) -> dict[str, str]:
@@ -186,6 +143,19 @@ def keep(folder: Path, out: Path) -> None:
             shutil.move(source, out / name)
 
 
+def _working_folder(out: Path) -> Path:
+    """A folder to work in: beside what is kept, for there it is the same disk, and large files need no copy."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        beside = Path(tempfile.mkdtemp(prefix="olive-", dir=out.parent))
+    except OSError:  # only the output itself can be written to
+        return Path(tempfile.mkdtemp(prefix="olive-"))
+    if beside.stat().st_dev == out.stat().st_dev:
+        return beside
+    beside.rmdir()
+    return Path(tempfile.mkdtemp(prefix="olive-"))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="in_job")
@@ -194,13 +164,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--input", nargs=2, action="append", default=[])
     parser.add_argument("--hf-token", default="")
     given = parser.parse_args(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="olive-"))
+    folder = _working_folder(given.out)
     try:
         job = lay_out(folder, given.job, {place: Path(path) for place, path in given.input})
         token = hub_token(given.hf_token) if given.hf_token else ""
         code = run(folder, worker_environment(job.resources.threads, token))
         if code == 0:
             keep(folder, given.out)
+    except InputSpoilt as error:
+        _say(SPOILT_PREFIX + error.spoilt.model_dump_json())
+        _say(LOST_PREFIX + str(error))
+        return 1
     except (SystemUnavailable, OSError, ValueError) as error:
         _say(LOST_PREFIX + " ".join(str(error).split()))
         return 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from olive_engine.contracts import EVENT_LINE, EVENT_PREFIX, EventLine
-from olive_systems.azure_ml.in_job import LOST_PREFIX
+from olive_systems.azure_ml.in_job import LOST_PREFIX, SPOILT_PREFIX
+from olive_systems.azure_ml.layout import Spoilt
 from olive_systems.processes import LOG_LINES
 
 _PYTHON = "add Python 3.11 or later to the environment's conda file"
@@ -15,6 +16,8 @@ _SIGNS = {
     "python: not found": f"the environment has no Python; {_PYTHON}",
 }
 """What a shell or an old Python says -> what to do."""
+TAIL = 64
+"""Bytes by which a log that goes on is told from one that was begun anew."""
 
 
 class JobLog:
@@ -27,16 +30,25 @@ class JobLog:
             tell: hears the events.
         """
         self._tell = tell
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget all of it: the job was begun again, and so is its log."""
         self._rest = b""
         self._said = ""
+        self.spoilt: Spoilt | None = None
+        """What the job has found that it was to read, and would not."""
         self.heard = 0
         """Bytes of it that were read."""
+        self.tail = b""
+        """The last of these: where the log has others there, it is another log."""
         self.last: tuple[str, ...] = ()
         """Its last lines that are no events; another thread may look at them."""
 
     def hear(self, piece: bytes) -> None:
         """Read on."""
         self.heard += len(piece)
+        self.tail = (self.tail + piece)[-TAIL:]
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             self._take(line.decode("utf-8", "replace").rstrip("\r"))
@@ -58,6 +70,11 @@ class JobLog:
         lacking = module.partition("'")[2].partition("'")[0]
         return f"the environment lacks {lacking}, which olive-engine needs; add it to the conda file" if module else ""
 
+    def show(self, text: bytes) -> None:
+        """Take the end of another log for the last lines, for want of one of its own."""
+        for line in text.decode("utf-8", "replace").splitlines():
+            self._keep(line)
+
     def _take(self, line: str) -> None:
         if line.startswith(EVENT_PREFIX):
             try:
@@ -66,6 +83,11 @@ class JobLog:
                 self._keep(line)
                 return
             self._tell(event)
+        elif line.startswith(SPOILT_PREFIX):
+            try:
+                self.spoilt = Spoilt.model_validate_json(line.removeprefix(SPOILT_PREFIX))
+            except ValueError:
+                self._keep(line)
         elif line.startswith(LOST_PREFIX):
             self._said = line.removeprefix(LOST_PREFIX)
         else:

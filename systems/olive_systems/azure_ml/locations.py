@@ -11,18 +11,12 @@ from urllib.parse import quote, unquote
 from olive_engine.errors import SystemUnavailable
 from olive_systems.azure_ml.options import AzureMLClient
 
-_IN_A_DATASTORE = re.compile(
-    r"azureml://subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)/"
-    r"(?:providers/Microsoft\.MachineLearningServices/)?workspaces/(?P<workspace>[^/]+)/"
-    r"datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)",
-    re.IGNORECASE,
-)
-
 _IN_A_WORKSPACE = re.compile(
     r"azureml://subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)/"
     r"(?:providers/Microsoft\.MachineLearningServices/)?workspaces/(?P<workspace>[^/]+)/(?P<rest>.*)",
     re.IGNORECASE,
 )
+_IN_A_DATASTORE = re.compile(r"datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)")
 _REGISTRY_MODEL = re.compile(
     r"azureml://registries/(?P<registry>[^/]+)/models/(?P<name>.+)/versions/(?P<version>[^/]+)"
 )
@@ -30,6 +24,7 @@ _REGISTRY_MODEL = re.compile(
 
 ROOT = "olive-engine"
 """The folder of a datastore that everything of ours lies in."""
+_OWN = "job:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +55,9 @@ class WorkspaceName:
         )
 
     def place(self, location: str) -> Place | None:
-        """What a URI names in one of this workspace's datastores; none: it is of another place."""
-        found = _IN_A_DATASTORE.fullmatch(location)
-        if found is None:
-            return None
-        named = WorkspaceName(found["subscription"], found["group"], found["workspace"])
-        return Place(found["datastore"], unquote(found["path"]).rstrip("/")) if self.is_same(named) else None
+        """What a `location` names in one of this workspace's datastores; none: it is of another place."""
+        found = _IN_A_DATASTORE.fullmatch(inside(location, self) or "")
+        return Place(found["datastore"], unquote(found["path"]).rstrip("/")) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +69,19 @@ class Place:
 
     @property
     def uri(self) -> str:
-        """Its URI inside the workspace, as jobs name their inputs and outputs."""
-        return f"azureml://datastores/{self.datastore}/paths/{quote(self.path)}"
+        """Its URI inside the workspace, as jobs name their inputs and outputs.
+
+        The path stands in it as it is: Azure ML's SDK encodes none either, neither blanks nor percent signs.
+        """
+        return f"azureml://datastores/{self.datastore}/paths/{self.path}"
 
     def __truediv__(self, path: str) -> Place:
-        return Place(self.datastore, f"{self.path}/{path}")
+        return Place(self.datastore, below(self.path, path))
+
+
+def below(root: str, path: str) -> str:
+    """A path under another one, either of which may be empty: the root of a datastore."""
+    return f"{root}/{path}" if root and path else root or path
 
 
 def described_place(datastore: str, name: str) -> Place:
@@ -97,6 +97,20 @@ def result_place(datastore: str, name: str) -> Place:
 def tree_place(datastore: str, digest: str) -> Place:
     """Where a tree is kept that came from here."""
     return Place(datastore, f"{ROOT}/trees/{digest}")
+
+
+def own_path(location: str) -> str | None:
+    """What a job has made, by its path in the job's folder; none: the location is of another thing.
+
+    Raises:
+        SystemUnavailable: it leads out of the folder.
+    """
+    path = location.removeprefix(_OWN)
+    if path == location:
+        return None
+    if "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise SystemUnavailable(f"a job names {location!r} as its output, which is not in its folder")
+    return path
 
 
 def is_result(place: Place) -> bool:

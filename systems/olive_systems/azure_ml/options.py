@@ -3,21 +3,71 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
 
 from olive_engine.contracts import Accelerator
 from olive_engine.options import Options, Secret
 from olive_systems.variables import Variables
 
 _REFERENCE = re.compile(r"\$\{env:[A-Za-z_][A-Za-z0-9_]*\}")
+_HOST = re.compile(r"(?:https://)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d+)?/?")
 
 
 def _only_a_reference(value: bool | str | None) -> bool | str | None:  # noqa: FBT001 - pydantic's signature
     if isinstance(value, str) and not _REFERENCE.fullmatch(value):
         raise ValueError("a secret is never written into a file: write ${env:NAME}, or true for the key vault's")
     return value
+
+
+def _as_text(value: object) -> object:
+    """A whole number as text; not a fraction, for 1.10 would become 1.1."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _is_a_host(value: str | None) -> str | None:
+    if value is not None and not _HOST.fullmatch(value):
+        raise ValueError("a host that tokens come from, such as login.microsoftonline.com, or its https:// address")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int)]
+"""A version or a tag, which people also write as a number."""
+
+
+class AuthParams(Options):
+    """Arguments of azure-identity's `DefaultAzureCredential`, by its own names."""
+
+    authority: Annotated[str | None, AfterValidator(_is_a_host)] = Field(
+        default=None, description="The host that tokens come from; default: the cloud's own."
+    )
+    exclude_environment_credential: bool = Field(default=False, description="Ask no variables AZURE_CLIENT_….")
+    exclude_workload_identity_credential: bool = Field(default=False, description="Ask no workload identity.")
+    exclude_managed_identity_credential: bool = Field(default=False, description="Ask no managed identity.")
+    exclude_shared_token_cache_credential: bool = Field(default=False, description="Ask no cache of Visual Studio.")
+    exclude_visual_studio_code_credential: bool = Field(default=False, description="Ask no Visual Studio Code.")
+    exclude_cli_credential: bool = Field(default=False, description="Ask no Azure CLI (`az login`).")
+    exclude_powershell_credential: bool = Field(default=False, description="Ask no Azure PowerShell.")
+    exclude_developer_cli_credential: bool = Field(default=False, description="Ask no Azure Developer CLI.")
+    exclude_interactive_browser_credential: bool = Field(default=True, description="Open no browser to log in.")
+    exclude_broker_credential: bool = Field(default=False, description="Ask no broker of the operating system.")
+    interactive_browser_tenant_id: str | None = Field(default=None, description="The tenant of a login by browser.")
+    interactive_browser_client_id: str | None = Field(default=None, description="The client of a login by browser.")
+    broker_tenant_id: str | None = Field(default=None, description="The tenant of a login by the broker.")
+    broker_client_id: str | None = Field(default=None, description="The client of a login by the broker.")
+    managed_identity_client_id: str | None = Field(default=None, description="Which managed identity it is.")
+    workload_identity_client_id: str | None = Field(default=None, description="Which workload identity it is.")
+    workload_identity_tenant_id: str | None = Field(default=None, description="The tenant of the workload identity.")
+    shared_cache_username: str | None = Field(default=None, description="Who it is in Visual Studio's cache.")
+    shared_cache_tenant_id: str | None = Field(default=None, description="The tenant of whom it is in that cache.")
+    visual_studio_code_tenant_id: str | None = Field(default=None, description="The tenant of Visual Studio Code.")
+    additionally_allowed_tenants: tuple[str, ...] = Field(default=(), description="Other tenants to ask tokens of.")
+    process_timeout: int = Field(default=10, gt=0, description="Seconds that a tool, such as `az`, has to answer.")
+
+    def given(self) -> dict[str, JsonValue]:
+        """Those that say something; the defaults are the SDK's own."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class AzureMLClient(Options):
@@ -37,7 +87,9 @@ class AzureMLClient(Options):
     operation_retry_interval: int = Field(
         default=5, gt=0, description="Seconds before the first repetition; then doubled."
     )
-    default_auth_params: dict[str, JsonValue] = Field(default={}, description="Passed on to `DefaultAzureCredential`.")
+    default_auth_params: AuthParams = Field(
+        default=AuthParams(), description="How `DefaultAzureCredential` finds who asks."
+    )
 
     @model_validator(mode="after")
     def _names_a_workspace(self) -> AzureMLClient:
@@ -60,7 +112,7 @@ class DockerConfig(Options):
     build_context_path: str | None = Field(default=None, description="The folder that the Dockerfile is built in.")
     conda_file_path: str | None = Field(default=None, description="A conda environment file for the base image.")
     name: str | None = Field(default=None, description="Name to register the environment under.")
-    version: str | None = Field(default=None, description="Version to register the environment under.")
+    version: Text | None = Field(default=None, description="Version to register the environment under.")
 
     @model_validator(mode="after")
     def _has_an_image(self) -> DockerConfig:
@@ -72,9 +124,37 @@ class DockerConfig(Options):
 class EnvironmentConfig(Options):
     """An environment that the workspace has already."""
 
-    name: str = Field(description="Its name.")
-    version: str | None = Field(default=None, description="Its version; none: by label.")
+    name: str = Field(
+        min_length=1, description="Its name, or azureml://registries/R/environments/E/versions/V of a registry."
+    )
+    version: Text | None = Field(default=None, description="Its version; none: by label.")
     label: str | None = Field(default=None, description="Its label, such as latest.")
+
+
+class ManagedIdentity(Options):
+    """Which of a compute's managed identities it is; one of the three says it."""
+
+    client_id: str | None = Field(default=None, description="Its client ID.")
+    object_id: str | None = Field(default=None, description="Its object ID, which is also called principal ID.")
+    resource_id: str | None = Field(default=None, description="Its ID as a resource: /subscriptions/….")
+
+
+class JobResources(Options):
+    """What a job asks of its compute, by the names of Azure ML's `JobResourceConfiguration`."""
+
+    instance_count: int | None = Field(default=None, gt=0, description="As the system's own `instance_count`.")
+    instance_type: str | None = Field(default=None, description="The instance type, on Kubernetes.")
+    locations: tuple[str, ...] = Field(default=(), description="Where the job may run.")
+    max_instance_count: int | None = Field(default=None, gt=0, description="The most machines of an elastic job.")
+    properties: dict[str, JsonValue] = Field(default={}, description="Properties, as the service has them.")
+    docker_args: str | tuple[str, ...] | None = Field(default=None, description="More arguments of `docker run`.")
+    shm_size: str | None = Field(
+        default=None, pattern=r"^[1-9][0-9]*[bkmg]$", description="Shared memory of the container, such as 2g."
+    )
+
+    def given(self) -> dict[str, JsonValue]:
+        """Those that say something; the defaults are the SDK's own."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class AzureMLConfig(Options):
@@ -99,8 +179,13 @@ class AzureMLConfig(Options):
     instance_count: int = Field(
         default=1, gt=0, description="Machines of a job: one, for no step is divided among several."
     )
-    resources: dict[str, JsonValue] = Field(default={}, description="Resources of a job, in Azure ML's terms.")
-    tags: dict[str, str] = Field(default={}, description="Tags of every job.")
+    resources: JobResources = Field(default=JobResources(), description="Resources of a job, in Azure ML's terms.")
+    identity: Literal["user", "managed"] | ManagedIdentity | None = Field(
+        default=None,
+        description="Who jobs are to Azure: the user who submits them, the compute's managed identity, or one of "
+        "several managed identities; default: what the workspace's datastores and the compute say.",
+    )
+    tags: dict[str, Text] = Field(default={}, description="Tags of every job.")
     environment_variables: Variables = Field(default={}, description="Set for the jobs.")
     hf_token: Annotated[bool | str | None, Secret(), AfterValidator(_only_a_reference)] = Field(
         default=None,

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from olive_engine.errors import StoreCorrupt
+from olive_engine.errors import StoreCorrupt, SystemUnavailable, WorkflowError
 from olive_engine.models import Tree
-from olive_systems.azure_ml.locations import Place, is_result
+from olive_systems.azure_ml.layout import Spoilt, is_here
+from olive_systems.azure_ml.locations import Place, WorkspaceName, is_result
 
 if TYPE_CHECKING:
     from olive_systems.azure_ml.workspace import Workspace
@@ -20,8 +21,10 @@ class Results:
     def __init__(self) -> None:
         self._whole: set[str] = set()
         self._gone: set[str] = set()
-        self.fetched: dict[str, Place] = {}
-        """Where the trees lie that came here, by their digests: a job that reads one again needs no upload."""
+        self.there: dict[str, Place] = {}
+        """Where the trees lie that came here or went there, by their digests: jobs that read them need no upload."""
+        self.wrong: dict[str, set[str]] = {}
+        """Names of files of uploaded trees that jobs have found to be others there, by the digests of the trees."""
 
     def made(self, location: str) -> None:
         """Take in what a job has just left there."""
@@ -61,7 +64,26 @@ class Results:
                 self._gone.add(tree.location)
             raise
         if not tree.places:
-            self.fetched[tree.digest] = place
+            self.there[tree.digest] = place
+
+    def spoilt(self, workspace: WorkspaceName, tree: Tree, fault: Spoilt) -> WorkflowError | None:
+        """Take in that a job has found a file that is not what it should be; gives what to raise for it.
+
+        Where it can be had again it counts as damaged, so that the run plans again: a result is made once more, and
+        what came from here is uploaded once more.
+        """
+        entry, place = tree.files.get(fault.name), workspace.place(tree.location)
+        if entry is None:
+            return None
+        if place is not None and is_result(place):
+            self._whole.discard(tree.location)
+            self._gone.add(tree.location)
+            return StoreCorrupt(entry.sha256, f"{fault.name} of {tree.location} {fault.found}")
+        if place is None and is_here(tree):
+            self.there.pop(tree.digest, None)
+            self.wrong.setdefault(tree.digest, set()).add(fault.name)
+            return StoreCorrupt(entry.sha256, f"{fault}, and is uploaded once more")
+        return SystemUnavailable(f"{fault.name} of {tree.location} was changed since the run began; run again")
 
     def _look(self, workspace: Workspace, tree: Tree, place: Place) -> None:
         from olive_systems.azure_ml.blobs import lacking_of

@@ -9,25 +9,29 @@ from typing import TYPE_CHECKING
 
 from olive_engine.contracts import Capabilities, Environment, Listing, Objection, Resources, System
 from olive_engine.digests import digest
-from olive_engine.errors import SystemUnavailable
+from olive_engine.errors import SystemUnavailable, Unreachable, WorkflowError
 from olive_engine.job_folder import read_job
 from olive_engine.models import Tree
 from olive_engine.options import Options
 from olive_engine.own_wheel import wheel_digest
-from olive_systems.azure_ml.environments import JobEnvironment, described, resolved
+from olive_systems.azure_ml.environments import JobEnvironment, described, remedy, resolved
 from olive_systems.azure_ml.locations import Place, WorkspaceName, inside, registry_model, workspace_name
 from olive_systems.azure_ml.objections import objections, refusal
 from olive_systems.azure_ml.options import AzureMLConfig
 from olive_systems.azure_ml.results import Results
+from olive_systems.azure_ml.urls import objection
 
 if TYPE_CHECKING:
     from olive_systems.azure_ml.handle import AzureMLHandle
+    from olive_systems.azure_ml.layout import Spoilt
     from olive_systems.azure_ml.submission import Submitter
     from olive_systems.azure_ml.uploads import Upload
     from olive_systems.azure_ml.workspace import Workspace
 
 DEFAULT_PARALLEL = 4
 """Jobs at once, until the size of the cluster is known."""
+NOT_OF_THE_PLACE = {"instance_count", "max_instance_count", "locations"}
+"""What may be asked of a compute and changes nothing of where a job runs; a type of machine does."""
 PATIENCE = 3.0
 """Seconds that closing waits for what is under way to end by itself."""
 
@@ -37,6 +41,7 @@ class AzureML(System):
 
     type = "AzureML"
     schemes = ("azureml",)
+    extra = "azureml"
     config_type = AzureMLConfig
 
     def __init__(self, name: str, config: Options) -> None:
@@ -53,6 +58,18 @@ class AzureML(System):
     def objections(cls, config: Options) -> Iterable[Objection]:
         """What the options and the files that they name, such as the conda file, have against them."""
         return objections(config) if isinstance(config, AzureMLConfig) else ()
+
+    @classmethod
+    def objects_to(cls, url: str, config: Options) -> Objection | None:
+        """What its text has against a URL, and that it is of another workspace."""
+        return objection(url, config.azureml_client) if isinstance(config, AzureMLConfig) else None
+
+    @classmethod
+    def to_install(cls, packages: str, config: Options, environment: Environment) -> str:
+        """A node goes when its job is over: packages belong into what the environment is made of."""
+        if isinstance(config, AzureMLConfig):
+            return remedy(packages, config)
+        return super().to_install(packages, config, environment)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -82,14 +99,15 @@ class AzureML(System):
 
     @property
     def environment_id(self) -> str:
-        """Of image, packages, compute, and the engine's code, which goes along; empty: a label has to be looked up."""
+        """Of image, packages, compute, what it is asked for, the engine's code; empty: a label has to be looked up."""
         try:
             identity = (self._prepared or described(self._options)).identity
             workspace = workspace_name(self._options.azureml_client)
         except SystemUnavailable:  # `prepare` says why
             return ""
         place = [workspace.resource_id.lower(), self._options.aml_compute.lower(), self.resources.device]
-        return digest([identity, *place, self.variables, wheel_digest()]) if identity else ""
+        asked = self._options.resources.model_dump(exclude=NOT_OF_THE_PLACE, exclude_defaults=True)
+        return digest([identity, *place, asked, self.variables, wheel_digest()]) if identity else ""
 
     def notes(self) -> tuple[str, ...]:
         """The environment of its jobs, and how it differs from what is written."""
@@ -107,11 +125,11 @@ class AzureML(System):
             workspace = self._opened()
             workspace.check()
             self._nodes = workspace.nodes(self._options.aml_compute)
-            workspace.container(self._options.datastores)
+            workspace.datastores.container(self._options.datastores)
             from olive_systems.azure_ml.submission import Submitter
 
             self._prepared = resolved(environment, workspace.client)
-            self._submitter = Submitter(workspace, self._options, self._prepared, self._results.fetched)
+            self._submitter = Submitter(workspace, self._options, self._prepared, self._results)
         except SystemUnavailable as error:
             raise self._named(error) from error.__cause__
 
@@ -125,29 +143,37 @@ class AzureML(System):
         try:
             if self._submitter is None:
                 self.prepare(lambda _: None)
-            from olive_systems.azure_ml.in_job import placed
+            from olive_systems.azure_ml.layout import placed
             from olive_systems.azure_ml.submission import job_name
 
-            submitter = self._submitter
-            if submitter is None:
-                raise SystemUnavailable("it was closed")
             self._results.see(self._opened(), placed(read_job(job)).values())
         except SystemUnavailable as error:
             raise self._named(error) from error.__cause__
-        return self._handle(job_name(job), job, submitter.submit)
+        return self._handle(job_name(job), job)
 
     def attach(self, job: Path) -> AzureMLHandle | None:
-        """The job of a folder, if it was taken: running, or over."""
+        """The job of a folder, if it was taken: running, or over; one that the service itself failed is none.
+
+        Raises:
+            Unreachable: the workspace cannot be asked.
+        """
         self._need_sdk()
+        from olive_systems.azure_ml.jobs import attempt_name
         from olive_systems.azure_ml.submission import job_name
 
         name = job_name(job)
         try:
-            if not self._opened().has_job(name):
+            jobs = self._opened().jobs
+            found = jobs.latest(name)
+            if found is None:
                 return None
+            attempt, there = found
+            state = jobs.state(attempt_name(name, attempt)) if there.status == "Failed" else None
         except SystemUnavailable as error:
-            raise self._named(error) from error.__cause__
-        return self._handle(name, job)
+            raise Unreachable(str(self._named(error))) from error.__cause__
+        if state is not None and state.is_services_own:
+            return None
+        return self._handle(name, job, there=attempt, url=there.url)
 
     def holds(self, tree: Tree) -> bool:
         """Whether the tree lies in the workspace, or is a model of a registry, which jobs anywhere can read."""
@@ -218,12 +244,38 @@ class AzureML(System):
             raise SystemUnavailable("no workspace")
         return self._workspace
 
-    def _handle(self, name: str, job: Path, submit: Callable[[Path, Upload], None] | None = None) -> AzureMLHandle:
+    def _handle(self, name: str, job: Path, *, there: int = 0, url: str = "") -> AzureMLHandle:
         from olive_systems.azure_ml.handle import AzureMLHandle
 
-        handle = AzureMLHandle(self._opened(), name, job, self._options.datastores, submit, made=self._results.made)
+        handle = AzureMLHandle(
+            self._opened(),
+            name,
+            job,
+            self._options.datastores,
+            self._submit,
+            there=there,
+            url=url,
+            compute=self._options.aml_compute,
+            made=self._results.made,
+            spoilt=lambda fault: self._spoilt(job, fault),
+        )
         self._handles = [each for each in self._handles if each.is_busy] + [handle]
         return handle
+
+    def _submit(self, name: str, folder: Path, upload: Upload) -> str:
+        """What a handle's thread puts an attempt with."""
+        upload.look()
+        if self._submitter is None:
+            self.prepare(lambda _: None)
+        if (submitter := self._submitter) is None:
+            raise SystemUnavailable(f"{self.name}: it was closed")
+        return submitter.submit(name, folder, upload)
+
+    def _spoilt(self, job: Path, fault: Spoilt) -> WorkflowError | None:
+        from olive_systems.azure_ml.layout import placed
+
+        tree = placed(read_job(job)).get(fault.place)
+        return self._results.spoilt(self._name(), tree, fault) if tree is not None else None
 
     def _place(self, tree: Tree) -> Place | None:
         if not tree.location.startswith("azureml:"):

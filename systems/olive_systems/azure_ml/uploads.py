@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event as Flag
 from threading import Lock
+from typing import IO
 
 from azure.core.pipeline import PipelineRequest
 from azure.core.rest import HttpRequest
 
 from olive_engine.contracts import Event, Log, Progress
+from olive_engine.errors import SystemUnavailable
+from olive_engine.models import FileEntry
 
 TOLD_FROM = 1_000_000
 """Bytes from which on an upload is worth a word."""
@@ -114,6 +119,34 @@ class Upload:
         data = request.http_request.content
         if isinstance(data, bytes) and len(data) > PIECE:
             request.http_request.data = _Pieces(data, self)
+
+
+class Checked:
+    """A file that is read once, from its beginning to its end, whose last bytes are given only if the digest is right.
+
+    It cannot be rewound: the client reads each block into memory before it sends it, and sends that again.
+    """
+
+    def __init__(self, stream: IO[bytes], entry: FileEntry, path: Path) -> None:
+        self._stream = stream
+        self._entry = entry
+        self._path = path
+        self._sha = hashlib.sha256()
+        self._read = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            SystemUnavailable: they are the last, and the file is another than the one described.
+        """
+        data = self._stream.read(size)
+        self._sha.update(data)
+        self._read += len(data)
+        whole = self._read >= self._entry.size
+        if (whole and self._sha.hexdigest() != self._entry.sha256) or (not data and not whole):
+            raise SystemUnavailable(f"{self._path.resolve()} was changed since the run began; run again")
+        return data
 
 
 class _Pieces:

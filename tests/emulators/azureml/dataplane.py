@@ -59,7 +59,8 @@ class Dataplane:
         add("POST", f"data/v1.0{WORKSPACE_ID}/dataversion/batchGetResolvedUris", self._resolve)
 
     def _details(self, job: Job) -> Json:
-        paths = self._storage.paths(self._artifacts, f"{job.artifacts}/user_logs/")
+        kinds = ("user_logs", "azureml-logs")
+        paths = [path for kind in kinds for path in self._storage.paths(self._artifacts, f"{job.artifacts}/{kind}/")]
         logs = {path[len(job.artifacts) + 1 :]: self._storage.readable_url(self._artifacts, path) for path in paths}
         error = None
         if job.status == "Failed" and job.error:

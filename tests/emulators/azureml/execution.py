@@ -17,7 +17,7 @@ from typing import IO
 from tests.emulators.azureml.assets import Assets
 from tests.emulators.azureml.computes import Compute
 from tests.emulators.azureml.environment_documents import read_conda, unmet, wrong_python
-from tests.emulators.azureml.faults import RUN, Faults, JobFails, JobVanishes
+from tests.emulators.azureml.faults import RUN, Faults, JobFails, JobVanishes, Requeue
 from tests.emulators.azureml.jobs import Job, Jobs
 from tests.emulators.azureml.locations import Locations
 from tests.emulators.azureml.node import Node
@@ -26,8 +26,13 @@ from tests.emulators.azureml.storage import Storage
 from tests.emulators.azureml.wire import Refused
 
 LOG = "user_logs/std_log.txt"
+BUILD_LOG = "azureml-logs/20_image_build_log.txt"
 LAST_LINES = 5
 STOP_S = 5
+
+
+class Requeued(Exception):
+    """A job has lost its node."""
 
 
 class JobEnded(Exception):
@@ -46,6 +51,7 @@ class Runner:
         artifacts: The container of the artifact store.
         variables: Environment variables of a job, by its name: network, identity and workspace.
         settle_s: How long a job whose command has ended stays in Finalizing.
+        requeue_s: How long one that has lost its node waits for another.
     """
 
     folder: Path
@@ -59,6 +65,7 @@ class Runner:
     artifacts: str
     variables: Callable[[str], Mapping[str, str]]
     settle_s: float = 0.0
+    requeue_s: float = 0.5
     _threads: list[Thread] = field(default_factory=list)
 
     def start(self, job: Job) -> None:
@@ -79,11 +86,19 @@ class Runner:
         node = Node(self.folder / job.name, job, self.storage, self.locations, self.assets)
         status, taken = "Completed", False
         try:
-            taken = compute.take(job.nodes, job.canceled)
-            if not taken:
-                raise JobEnded("Canceled")
-            self.jobs.move(job, "Starting")
-            self._prepare_and_run(job, node)
+            while not taken:
+                taken = compute.take(job.nodes, job.canceled)
+                if not taken:
+                    raise JobEnded("Canceled")
+                self.jobs.move(job, "Starting")
+                try:
+                    self._prepare_and_run(job, node)
+                except Requeued:
+                    node.remove()
+                    compute.give_back(job.nodes)
+                    taken = False
+                    self.jobs.move(job, "Queued")
+                    job.canceled.wait(self.requeue_s)
         except JobEnded as ended:
             status = ended.status
             job.error = (ended.code, ended.message) if status == "Failed" else None
@@ -126,6 +141,7 @@ class Runner:
         if text:
             conda = read_conda(text)
             if wrong := wrong_python(conda):
+                self.storage.write(self.artifacts, f"{job.artifacts}/{BUILD_LOG}", f"Solving\n{wrong}\n".encode())
                 raise JobEnded("Failed", "ImageBuildFailure", wrong)
             job.unmet = unmet(conda, self.sandbox.site)
 
@@ -159,6 +175,8 @@ class Runner:
         process.stdout.close()
         over.set()
         watch.join()
+        if isinstance(fault, Requeue):
+            raise Requeued
         if isinstance(fault, JobVanishes):
             job.vanished.set()
             raise JobEnded("Failed", "Vanished")

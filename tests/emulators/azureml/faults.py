@@ -42,6 +42,18 @@ class Corrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class Status:
+    """Of a job that is asked for, the answer tells this status; it is none the less what it is."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """The service takes the node of a job that runs; it waits for another, and is begun anew, as its log is."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobFails:
     """The service fails a job that runs, without its command being at fault."""
 
@@ -54,7 +66,7 @@ class JobVanishes:
     """A job that runs is known no longer: whoever asks for it gets 404."""
 
 
-Fault = Refuse | Reset | Slow | ExpireToken | Corrupt | JobFails | JobVanishes
+Fault = Refuse | Reset | Slow | ExpireToken | Corrupt | Status | JobFails | JobVanishes | Requeue
 RUN = "RUN"
 """The method of rules about jobs that have begun to run; their path is the job's name."""
 
@@ -97,7 +109,7 @@ class Faults:
 
     def add(self, method: str, path: str, what: Fault, *, nth: int = 1, times: int | None = 1) -> Rule:
         """Add a rule; what it hit can be asked of the rule that is returned."""
-        is_of_jobs = isinstance(what, JobFails | JobVanishes)
+        is_of_jobs = isinstance(what, JobFails | JobVanishes | Requeue)
         if is_of_jobs != (method == RUN):
             raise ValueError(
                 f"{type(what).__name__} is a fault of {'jobs (RUN)' if is_of_jobs else 'requests'}, not {method}"

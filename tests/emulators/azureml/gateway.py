@@ -7,6 +7,7 @@ no host besides.
 from __future__ import annotations
 
 import base64
+import json
 import os
 import socket
 import ssl
@@ -21,7 +22,7 @@ from threading import Thread
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from tests.emulators.azureml.faults import Corrupt, ExpireToken, Fault, Faults, Refuse, Reset, Slow
+from tests.emulators.azureml.faults import Corrupt, ExpireToken, Fault, Faults, Refuse, Reset, Slow, Status
 from tests.emulators.azureml.login import Tokens
 from tests.emulators.azureml.recording import REFUSED, Recorder
 from tests.emulators.azureml.wire import Refused, Request, Response
@@ -192,7 +193,7 @@ class _Tunnel(_Handler):
         except Refused as refused:
             response = refused.response
         if isinstance(fault, Reset):
-            self._record_cut(body)
+            self._record_cut(body, response)
             return
         self._owner.recorder.add(request, response)
         self.send(response)
@@ -206,6 +207,8 @@ class _Tunnel(_Handler):
         if isinstance(fault, ExpireToken):
             self._owner.tokens.revoke(request.bearer)
         response = self._service.handle(request)
+        if isinstance(fault, Status):
+            return replace(response, body=json.dumps({**json.loads(response.body), "status": fault.status}).encode())
         return replace(response, body=_other_bytes(response.body)) if isinstance(fault, Corrupt) else response
 
     def _read(self, bytes_per_s: int | None) -> bytes:
@@ -219,9 +222,9 @@ class _Tunnel(_Handler):
             time.sleep(step / bytes_per_s)
         return b"".join(parts)
 
-    def _record_cut(self, body: bytes) -> None:
+    def _record_cut(self, body: bytes, lost: Response | None = None) -> None:
         request = Request(self._caller, self.command, self._host, self.path, self.headers, body)
-        self._owner.recorder.add(request, None)
+        self._owner.recorder.add(request, None, lost)
         # Lingering for zero seconds makes the system send a reset rather than an orderly end.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True

@@ -14,6 +14,8 @@ from tests.emulators.azureml.wire import Json, Refused
 TERMINAL = ("Completed", "Failed", "Canceled")
 CHANGEABLE = ("displayName", "description", "tags", "properties", "isArchived")
 """What may differ when a job of the same name is put again; the rest makes it another job."""
+TAKEN = "A job with this name already exists."
+"""What the service answers who puts a job of a name that there is, as its users report it."""
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$")
 
 
@@ -73,6 +75,10 @@ class Jobs:
         self, workspace_id: str, assets: Assets, computes: Mapping[str, Compute], start: Callable[[Job], None]
     ) -> None:
         self._workspace_id, self._assets, self._computes, self._start = workspace_id, assets, computes, start
+        self.refuses_again = False
+        """Whether a job that is put again is refused even if it is the same, as the service does it at times."""
+        self.refuses_late = False
+        """Whether to cancel a job that has ended is refused."""
         self._jobs: dict[str, Job] = {}
         self._lock = RLock()
 
@@ -104,6 +110,8 @@ class Jobs:
             if before is None:
                 self._check(name, properties)
                 self._jobs[name] = job
+            elif self.refuses_again:
+                raise Refused(400, "UserError", TAKEN)
             elif _definition(before.properties) == _definition(properties):
                 before.properties |= {key: properties[key] for key in CHANGEABLE if key in properties}
             else:
@@ -118,6 +126,8 @@ class Jobs:
         """Ask a job to end; one that has ended stays what it is."""
         job = self[name]
         with self._lock:
+            if self.refuses_late and job.status in TERMINAL:
+                raise Refused(400, "UserError", f"The run {name} is in a terminal state already.")
             if job.status not in TERMINAL and not job.canceled.is_set():
                 job.statuses.append("CancelRequested")
                 job.canceled.set()

@@ -59,7 +59,7 @@ class Locations:
             Refused: It names nothing that there is; 400 for its form, 404 for what it names.
         """
         if found := DATASTORE.match(uri):
-            return Location(self._container(found["store"]), unquote(found["path"]))
+            return Location(self._container(found["store"]), found["path"])  # as it is: the SDK encodes nothing, too
         if found := JOB_OUTPUT.match(uri):
             whole = self.find(self.outputs.output_uri(found["job"], found["output"]))
             below = (found["path"] or "").strip("/")

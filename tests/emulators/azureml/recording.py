@@ -26,6 +26,7 @@ class Exchange:
         label: What the test was doing (`Recorder.label`).
         caller: ``client`` or ``job:NAME``.
         up, down: Bytes of the request's and the response's body.
+        answered: The status that the service gave, also where its answer was lost.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Exchange:
     status: int
     up: int
     down: int
+    answered: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ class Recorder:
         finally:
             self._label = before
 
-    def add(self, request: Request, response: Response | None) -> None:
-        """Record an exchange; None is a connection that was cut."""
+    def add(self, request: Request, response: Response | None, lost: Response | None = None) -> None:
+        """Record an exchange; None is a connection that was cut, before the service had `lost` its answer or after."""
         query = request.target.partition("?")[2]
         headers = tuple((n, v) for n, v in request.headers.items() if n.lower() not in SECRET_HEADERS)
         status, down = (CUT, 0) if response is None else (response.status, len(response.body))
@@ -86,6 +88,7 @@ class Recorder:
             status=status,
             up=len(request.body),
             down=down,
+            answered=lost.status if lost else status,
         )
         with self._lock:
             self._exchanges.append(exchange)
@@ -121,8 +124,8 @@ class Recorder:
                 yield exchange, exchange.body
 
     def submitted(self) -> Sequence[str]:
-        """The names of the jobs that came into being, in order; a double submit is a name or a body too many."""
-        created = [e for e in self.exchanges("PUT", "*/jobs/*") if e.status == 201]
+        """The names of the jobs that came into being, in order, also those whose client never heard of it."""
+        created = [e for e in self.exchanges("PUT", "*/jobs/*") if e.answered == 201]
         return [e.path.rsplit("/", 1)[1] for e in created]
 
     @property

@@ -25,8 +25,9 @@ def on(folder: Path, given: Manifest, type_: str = "ToyScale", config: Mapping[s
 
 
 def trees_up(azureml: Emulator, label: str) -> int:
-    """The bytes of trees that the client sent."""
-    return azureml.recorder.traffic("PUT", "*/olive-engine/trees/*", label=label).up
+    """The bytes of trees that the client sent, without the lists of the blocks that they went in."""
+    sent = azureml.recorder.exchanges("PUT", "*/olive-engine/trees/*", label=label, caller="client")
+    return sum(each.up for each in sent if "comp=blocklist" not in each.query)
 
 
 def stored(azureml: Emulator, prefix: str = "") -> list[str]:

@@ -121,7 +121,7 @@ def test_the_identity_follows_image_packages_and_version(folder: Path) -> None:
 def test_a_label_has_none_before_the_service_is_asked() -> None:
     assert [described(registered(**given)).identity for given in ({}, {"label": "stable"})] == ["", ""]
     assert described(registered()).reference == "training@latest"
-    assert described(registered(version="3")).reference == "training:3"
+    assert [described(registered(version=each)).reference for each in ("3", 3)] == ["training:3"] * 2
     address = "azureml://registries/azureml/environments/some-env/versions/4"
     found = described(options(aml_environment_config={"name": address}))
     assert (found.reference, for_job(found)) == (address, address)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from olive_engine.errors import SystemUnavailable
+from olive_engine.errors import SystemUnavailable, Unreachable
 from olive_engine.testing.harness import tree_of
 from olive_engine.testing.system_conformance import wait
 from olive_engine.testing.toys import build_toy_model
@@ -33,10 +33,14 @@ PASSING = {
 def test_what_passes_is_waited_out(fault, azureml, make, tmp_path):
     rule = azureml.faults.add(*fault)
     model = build_toy_model(tmp_path / "model")
-    handle = put(make().submit(scale(tmp_path, model)))
+    handle = put(make().submit(job := scale(tmp_path, model)))
     assert rule.hits == 1
     puts = azureml.recorder.exchanges("PUT", "*/workspaces/*/jobs/*")
     assert {each.path.rsplit("/", 1)[1] for each in puts} == {handle.name}
+    assert azureml.recorder.submitted() == [handle.name]
+    assert wait(handle).state == "done"
+    handle.collect(fetch=True)
+    assert (job / "outputs/0/model/numbers.json").read_text() == "[2.0, 4.0, 6.0]"
     assert len({each.sha256 for each in puts if each.up}) == 1
     assert len(azureml.jobs.all()) == 1
     tree = tree_of(model.model_path)
@@ -100,25 +104,24 @@ def test_what_lasts_is_said_and_a_later_run_continues(fault, said, azureml, make
     rule = azureml.faults.add(*fault, times=None)
     system, job = make(azureml_client=client), scale(tmp_path, build_toy_model(tmp_path / "model"))
     begun = time.monotonic()
-    update = wait(system.submit(job))
-    assert time.monotonic() - begun < 15
-    assert update.state == "lost"
-    assert re.search(said, update.detail)
-    assert "\n" not in update.detail
+    with pytest.raises(SystemUnavailable) as raised:
+        wait(system.submit(job))
+    assert time.monotonic() - begun < 30
+    assert re.search(said, str(raised.value))
+    assert "\n" not in str(raised.value)
     assert azureml.recorder.submitted() == []
     rule.times = 0
     handle = put(system.submit(job))
     assert azureml.recorder.submitted() == [handle.name]
 
 
-def test_a_service_that_stays_away_loses_the_job_after_a_while(azureml, make, options, tmp_path, monkeypatch):
-    monkeypatch.setattr("olive_systems.azure_ml.handle.OUTAGE", 1.0)
+def test_a_service_that_stays_away_leaves_the_job_open_after_a_while(azureml, make, options, tmp_path, monkeypatch):
+    monkeypatch.setattr("olive_systems.azure_ml.watch.OUTAGE", 1.0)
     azureml.faults.add("GET", "*/runs/olive-*/details", Refuse(503, "Busy", "The service is busy."), times=None)
     client = {**options["azureml_client"], "max_operation_retries": 0}
     handle = make(azureml_client=client).submit(scale(tmp_path, build_toy_model(tmp_path / "model")))
-    update = wait(handle)
-    assert update.state == "lost"
-    assert update.detail.startswith(f"the job {handle.name} cannot be followed, for Azure answered 503")
+    with pytest.raises(Unreachable, match=f"the job {handle.name} cannot be followed, for Azure answered 503"):
+        wait(handle)
 
 
 # --- before anything is uploaded ----------------------------------------------------------------------------------
@@ -138,7 +141,6 @@ def test_a_service_that_stays_away_loses_the_job_after_a_while(azureml, make, op
         ),
         ({"instance_count": 2}, "instance_count: 2 machines for each job, and a step's work cannot be divided among"),
         ({"azureml_client": None}, "azureml_client: it is not said which workspace it is"),
-        ({"resources": {"gpus": 3}}, "resources: jobs of Azure ML have no gpus; they have locations, instance_count"),
     ],
 )
 def test_what_is_missing_is_said_before_an_upload(changed, said, azureml, make, tmp_path):
@@ -159,14 +161,6 @@ def test_nobody_is_logged_in(azureml, make, monkeypatch):
     monkeypatch.delenv("AZURE_CLIENT_SECRET")
     with pytest.raises(SystemUnavailable, match=r"^cloud: nobody is logged in to Azure here; run `az login`, or set"):
         make().prepare(lambda _: None)
-
-
-def test_a_login_that_is_not_accepted(azureml, make, monkeypatch):
-    monkeypatch.setenv("AZURE_CLIENT_SECRET", "guessed")
-    with pytest.raises(SystemUnavailable, match=r"^cloud: .*[lL]og.* in.*az login") as raised:
-        make().prepare(lambda _: None)
-    assert "guessed" not in str(raised.value)
-    assert "\n" not in str(raised.value)
 
 
 def test_the_sdk_is_not_installed(make, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from olive_engine import run
 from olive_engine.errors import PassFailed
 from olive_engine.reading import read_workflow
+from olive_engine.testing.harness import tree_of
 from olive_engine.testing.toys import build_toy_model
 from tests.emulators.azureml.assets import Assets
 from tests.emulators.azureml.sdk import Input, Model, Output
@@ -105,3 +106,24 @@ def test_a_failed_step_shows_the_last_lines_of_its_log(options, project):
     (failure,) = raised.value.failures
     assert failure.cause == "its worker ended with exit code 3 before the result was written"
     assert "printed in pieces: any" in failure.log
+
+
+@pytest.mark.slow
+def test_an_onnx_model_may_be_named_by_url(azureml, options, project, tmp_path):
+    """It is measured where it is."""
+    folder = build_toy_model(tmp_path / "onnx", (1.0, -5.0, 3.0)).model_path
+    (folder / "model.onnx").write_bytes(b"onnx")
+    azureml.storage.upload(folder, azureml.datastores[STORE], "models/onnx")
+    described = {
+        "input_model": {"type": "OnnxModel", "model_path": BASE.replace("base", "onnx")},
+        "systems": {"cloud": {"type": "AzureML", **options}},
+        "host": "cloud",
+        "target": "cloud",
+        "evaluators": {"numbers": {"metrics": [{"name": "n", "type": "size_on_disk"}]}},
+        "evaluator": "numbers",
+    }
+    Path("workflow.json").write_text(json.dumps(described))
+    result = run(read_workflow(["workflow.json"]).raise_if_wrong())
+    assert result.metrics == {"input_model": {"n.bytes": tree_of(folder).size}}
+    assert run(read_workflow(["workflow.json"]).raise_if_wrong()).executed == ()
+    assert azureml.recorder.traffic("GET", "*/models/onnx/*", caller="client").down == 0

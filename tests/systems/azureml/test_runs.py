@@ -14,6 +14,7 @@ from olive_engine.reporting.events import StepProgress, StepStarted
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.store import Store
 from olive_engine.testing.toys import build_toy_model
+from tests.emulators.azureml.faults import Refuse
 from tests.engine.conftest import TUNE, tree_bytes
 
 SECRET = "canary-7f3a91c2d4e5"
@@ -124,13 +125,17 @@ def test_no_secret_goes_to_the_service(azureml, tree, project, monkeypatch):
 
 
 def test_a_vault_that_gives_nothing_fails_in_words(azureml, tree, project):
+    """What is not there is another matter than what may not be read."""
     from olive_engine.errors import SystemUnavailable
 
     azureml.vaults["safe"] = {}
     described = tree({"scale": {"type": "ToyScale"}}, cloud={"hf_token": True})
     described["systems"]["cloud"]["azureml_client"]["keyvault_name"] = "safe"
-    said = (
-        r"the secret hf-token of the key vault safe cannot be read \(HTTP Error 404: .*\); give the compute's identity"
-    )
+    said = r"the key vault safe has no secret hf-token; put the token there: az keyvault secret set --vault-name safe"
+    with pytest.raises(SystemUnavailable, match=said):
+        run(parse_tree(described, project).raise_if_wrong())
+    azureml.vaults["safe"] = {"hf-token": SECRET}
+    azureml.faults.add("GET", "safe.vault.azure.net/*", Refuse(403, "Forbidden", "No."))
+    said = r"cannot be read \(HTTP Error 403: .*\); give the compute's identity the right to get secrets there"
     with pytest.raises(SystemUnavailable, match=said):
         run(parse_tree(described, project).raise_if_wrong())

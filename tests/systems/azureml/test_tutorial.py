@@ -185,6 +185,35 @@ def test_rows_in_the_cloud_can_be_read_here(azureml, project, tree):
     assert (result.models["lora"].model_path / "config.json").exists()
 
 
+def test_what_is_still_to_be_filled_in_is_told_at_once_and_lets_one_plan(project, tree):
+    """The file as the tutorial has it: one plans it, and a run names everything before it asks anybody."""
+    client = {name: f"Your Azure {name}" for name in ("subscription_id", "resource_group", "workspace_name")}
+    tree["azureml_client"] = client
+    data = tree["data_configs"][0]["load_dataset_config"]["params"]["data_files"]["config"]
+    data |= {"azureml_client": client, "relative_path": "Your train_data.json Azure ML Location"}
+    system = tree["systems"]["aml"]["config"]
+    system |= {"aml_compute": "Your compute name"}
+    system["aml_docker_config"]["base_image"] = "Your Azure ML docker"
+    tree["input_model"]["config"]["model_path"]["config"]["name"] = "microsoft/Phi-3-mini-4k-instruct"
+    (project / "olive-config-azureml.json").write_text(json.dumps(tree))
+    draft = read_workflow([project / "olive-config-azureml.json"])
+    said = {problem.what: problem.hint for problem in draft.problems}
+    assert {problem.severity for problem in draft.problems} == {"warning"}
+    names = [*(f"azureml_client.{name}" for name in client), "aml_docker_config.base_image", "aml_compute"]
+    paths = [*client.values(), "Your train_data.json Azure ML Location"]
+    assert said.keys() == {
+        f"still to be filled in: {', '.join(names)}",
+        f"still to be filled in: {', '.join(paths)}",
+        "the job reads the token from a key vault, and none is named",
+        "the name of a model has no `/`, and this one is microsoft/Phi-3-mini-4k-instruct",
+    }
+    assert all(said.values())  # each says what to do
+    assert {step.action for step in plan(draft.workflow).steps.values()} == {"run"}
+    with pytest.raises(InvalidWorkflow) as raised:
+        run(draft.workflow)
+    assert {problem.what for problem in raised.value.problems} == said.keys()
+
+
 def test_a_url_that_names_nothing_is_told_with_its_place(azureml, project, tree):
     tree["input_model"]["config"]["model_path"]["config"]["version"] = "12"
     with pytest.raises(

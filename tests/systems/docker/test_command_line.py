@@ -171,7 +171,8 @@ def test_the_worker_s_settings_are_fixed(docker, fake, tmp_path):
     job = scale(tmp_path)
     finished(docker(threads=3, environment_variables={"TOKENIZERS_PARALLELISM": "true"}), job)
     env = fake.flags()[0]["env"]
-    assert {"OMP_NUM_THREADS=3", "MKL_NUM_THREADS=3", "HF_HUB_DISABLE_TELEMETRY=1"} <= set(env)
+    assert {"OMP_NUM_THREADS=3", "MKL_NUM_THREADS=3"} <= set(env)
+    assert {"HF_HUB_DISABLE_TELEMETRY=1", "ORT_DISABLE_TELEMETRY=1"} <= set(env)
     assert f"HOME={job}/scratch/home" in env
     assert [each for each in env if each.startswith("TOKENIZERS")] == ["TOKENIZERS_PARALLELISM"]
 
