@@ -13,8 +13,7 @@ from olive_engine import __version__
 from olive_engine.contracts import PROTOCOL, Job
 from olive_engine.digests import file_digest, files_under
 from olive_engine.errors import SystemUnavailable
-from olive_engine.models import Artifact, FileEntry, Manifest, Model, Tree, TrialState
-from olive_engine.store.sources import is_local, local_folder
+from olive_engine.models import Artifact, FileEntry, Manifest, Model, Tree, TrialState, is_local, local_folder
 
 STOP_FILE = "stop"
 """A file of this name in the job folder asks the job to stop, where standard input does not reach."""

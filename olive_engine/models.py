@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, JsonValue, field_validator
 
@@ -61,6 +62,16 @@ class Tree(BaseModel):
     def size(self) -> int:
         """The sum of the file sizes in bytes."""
         return sum(entry.size for entry in self.files.values())
+
+
+def is_local(location: str) -> bool:
+    """Whether a tree's location is a folder of the user's on this machine."""
+    return location.startswith("file://")
+
+
+def local_folder(location: str) -> Path:
+    """The folder that a ``file://`` location names."""
+    return Path(unquote(urlsplit(location).path))
 
 
 class Manifest(BaseModel):

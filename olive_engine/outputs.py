@@ -33,13 +33,12 @@ from olive_engine.digests import file_digest
 from olive_engine.errors import ConfigPath, InvalidWorkflow, Problem
 from olive_engine.evaluation.comparison import PREDICTIONS_FILE
 from olive_engine.executor import Outcome
-from olive_engine.models import Artifact, HfAdapterModel, Manifest, OnnxModel, Predictions, Tree
+from olive_engine.models import Artifact, HfAdapterModel, Manifest, OnnxModel, Predictions, Tree, is_local, local_folder
 from olive_engine.planner import Plan
 from olive_engine.secrecy import REFERENCE, references_of
 from olive_engine.staging import bring
 from olive_engine.store import Store
 from olive_engine.store.files import write_atomic
-from olive_engine.store.sources import is_local, local_folder
 
 _HIDDEN = "(not shown)"
 """What a report says in the place of a secret."""

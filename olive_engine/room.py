@@ -17,11 +17,10 @@ from olive_engine.contracts import Device, Environment, Known, Needs
 from olive_engine.errors import Problem
 from olive_engine.graph import Node
 from olive_engine.judging import keeps_layers
-from olive_engine.models import Checkpoint, HfAdapterModel, HfModel, Manifest, OnnxModel
+from olive_engine.models import Checkpoint, HfAdapterModel, HfModel, Manifest, OnnxModel, is_local, local_folder
 from olive_engine.planner import Plan
 from olive_engine.registry import find_pass
 from olive_engine.reporting.phrases import size
-from olive_engine.store.sources import is_local, local_folder
 
 WEIGHTS = (".safetensors", ".bin", ".onnx", ".onnx.data", ".data")
 """How the names of files with weights end."""

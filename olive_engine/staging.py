@@ -10,13 +10,12 @@ from olive_engine.contracts import Item, Job, Segment, System
 from olive_engine.errors import StoreCorrupt, SystemUnavailable
 from olive_engine.graph import Node
 from olive_engine.job_folder import input_folder
-from olive_engine.models import Artifact, Manifest, Predictions, PreparedData, Tree, tokenizer_part
+from olive_engine.models import Artifact, Manifest, Predictions, PreparedData, Tree, is_local, tokenizer_part
 from olive_engine.planner import Plan, Step
 from olive_engine.registry import find_metric, find_pass
 from olive_engine.store import Record, Store
 from olive_engine.store.files import remove_tree
 from olive_engine.store.shared import SCHEME, SharedCache
-from olive_engine.store.sources import is_local
 
 
 class Staging:

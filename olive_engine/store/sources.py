@@ -6,10 +6,9 @@ import json
 import os
 import time
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from olive_engine.digests import digest, file_digest, files_under
-from olive_engine.models import FileEntry, Tree
+from olive_engine.models import FileEntry, Tree, local_folder
 from olive_engine.store.files import write_atomic
 
 SETTLED = 2 * 10**9
@@ -78,16 +77,6 @@ def _remembered(index: Path) -> dict[str, list[int | str]]:
         return {str(name): [int(row[0]), int(row[1]), int(row[2]), str(row[3])] for name, row in raw.items()}
     except (OSError, ValueError, AttributeError, TypeError, IndexError):
         return {}  # a lost or damaged memory costs a re-read, nothing else
-
-
-def is_local(location: str) -> bool:
-    """Whether a tree's location is a folder of the user's on this machine."""
-    return location.startswith("file://")
-
-
-def local_folder(location: str) -> Path:
-    """The folder that a ``file://`` location names."""
-    return Path(unquote(urlsplit(location).path))
 
 
 def _stamp(path: Path) -> list[int | str]:

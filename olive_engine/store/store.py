@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING
 
 from olive_engine.digests import file_digest
 from olive_engine.errors import StoreCorrupt, SystemUnavailable
-from olive_engine.models import FileEntry, Tree
+from olive_engine.models import FileEntry, Tree, is_local, local_folder
 from olive_engine.store.blobs import Blobs
 from olive_engine.store.files import remove_tree
 from olive_engine.store.locks import Lock
 from olive_engine.store.records import Record, Records
-from olive_engine.store.sources import Sources, is_local, local_folder
+from olive_engine.store.sources import Sources
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor

@@ -14,8 +14,7 @@ from olive_engine.contracts import Job
 from olive_engine.digests import file_digest, files_under
 from olive_engine.errors import SystemUnavailable
 from olive_engine.job_folder import input_folder
-from olive_engine.models import FileEntry, Manifest, Tree
-from olive_engine.store.sources import is_local, local_folder
+from olive_engine.models import FileEntry, Manifest, Tree, is_local, local_folder
 
 READERS = 4
 """Files that are read at once: what is mounted comes faster so."""

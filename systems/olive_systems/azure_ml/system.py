@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,9 @@ from olive_engine.job_folder import read_job
 from olive_engine.models import Tree
 from olive_engine.options import Options
 from olive_engine.own_wheel import wheel_digest
+from olive_systems.azure_ml.connection import Connection
 from olive_systems.azure_ml.environments import JobEnvironment, described, remedy, resolved
-from olive_systems.azure_ml.locations import Place, WorkspaceName, inside, registry_model, workspace_name
+from olive_systems.azure_ml.locations import inside, registry_model
 from olive_systems.azure_ml.objections import objections, refusal
 from olive_systems.azure_ml.options import AzureMLConfig
 from olive_systems.azure_ml.results import Results
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from olive_systems.azure_ml.layout import Spoilt
     from olive_systems.azure_ml.submission import Submitter
     from olive_systems.azure_ml.uploads import Upload
-    from olive_systems.azure_ml.workspace import Workspace
 
 DEFAULT_PARALLEL = 4
 """Jobs at once, until the size of the cluster is known."""
@@ -47,7 +48,7 @@ class AzureML(System):
     def __init__(self, name: str, config: Options) -> None:
         super().__init__(name, config)
         self._options = AzureMLConfig.model_validate(config.model_dump())
-        self._workspace: Workspace | None = None
+        self._connection = Connection(self._options.azureml_client)
         self._submitter: Submitter | None = None
         self._prepared: JobEnvironment | None = None
         self._nodes = 0
@@ -102,7 +103,7 @@ class AzureML(System):
         """Of image, packages, compute, what it is asked for, the engine's code; empty: a label has to be looked up."""
         try:
             identity = (self._prepared or described(self._options)).identity
-            workspace = workspace_name(self._options.azureml_client)
+            workspace = self._connection.name
         except SystemUnavailable:  # `prepare` says why
             return ""
         place = [workspace.resource_id.lower(), self._options.aml_compute.lower(), self.resources.device]
@@ -115,14 +116,14 @@ class AzureML(System):
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """See, before anything is uploaded, that workspace, compute, datastore and environment are there."""
-        try:
+        with self._named():
             if why := refusal(self._options):
                 raise SystemUnavailable(why)
             environment = described(self._options)
             if self._submitter is not None:
                 return
             say(f"looking up the compute {self._options.aml_compute} in the workspace")
-            workspace = self._opened()
+            workspace = self._connection.workspace()
             workspace.check()
             self._nodes = workspace.nodes(self._options.aml_compute)
             workspace.datastores.container(self._options.datastores)
@@ -130,8 +131,6 @@ class AzureML(System):
 
             self._prepared = resolved(environment, workspace.client)
             self._submitter = Submitter(workspace, self._options, self._prepared, self._results)
-        except SystemUnavailable as error:
-            raise self._named(error) from error.__cause__
 
     def submit(self, job: Path) -> AzureMLHandle:
         """Begin to upload what the workspace lacks of the job's inputs, and to put the job: that needs nobody here.
@@ -140,16 +139,15 @@ class AzureML(System):
             SystemUnavailable: workspace, compute, datastore or environment is not there.
             StoreCorrupt: a result that the job reads is no longer in the datastore; it is held no longer.
         """
-        try:
+        with self._named():
             if self._submitter is None:
                 self.prepare(lambda _: None)
+            workspace = self._connection.workspace()
             from olive_systems.azure_ml.layout import placed
             from olive_systems.azure_ml.submission import job_name
 
-            self._results.see(self._opened(), placed(read_job(job)).values())
-        except SystemUnavailable as error:
-            raise self._named(error) from error.__cause__
-        return self._handle(job_name(job), job)
+            self._results.see(workspace, placed(read_job(job)).values())
+            return self._handle(job_name(job), job)
 
     def attach(self, job: Path) -> AzureMLHandle | None:
         """The job of a folder, if it was taken: running, or over; one that the service itself failed is none.
@@ -157,66 +155,52 @@ class AzureML(System):
         Raises:
             Unreachable: the workspace cannot be asked.
         """
-        self._need_sdk()
-        from olive_systems.azure_ml.jobs import attempt_name
-        from olive_systems.azure_ml.submission import job_name
+        with self._named(unreachable=True):
+            jobs = self._connection.workspace().jobs
+            from olive_systems.azure_ml.jobs import attempt_name
+            from olive_systems.azure_ml.submission import job_name
 
-        name = job_name(job)
-        try:
-            jobs = self._opened().jobs
+            name = job_name(job)
             found = jobs.latest(name)
             if found is None:
                 return None
             attempt, there = found
             state = jobs.state(attempt_name(name, attempt)) if there.status == "Failed" else None
-        except SystemUnavailable as error:
-            raise Unreachable(str(self._named(error))) from error.__cause__
-        if state is not None and state.is_services_own:
-            return None
-        return self._handle(name, job, there=attempt, url=there.url)
+            if state is not None and state.is_services_own:
+                return None
+            return self._handle(name, job, there=attempt, url=there.url)
 
     def holds(self, tree: Tree) -> bool:
         """Whether the tree lies in the workspace, or is a model of a registry, which jobs anywhere can read."""
         if registry_model(tree.location):
             return True
-        if self._results.is_gone(tree):
+        if self._results.is_gone(tree) or not tree.location.startswith("azureml://"):
             return False
         try:
-            return tree.location.startswith("azureml://") and inside(tree.location, self._name()) is not None
+            return inside(tree.location, self._connection.name) is not None
         except SystemUnavailable:  # `prepare` says why
             return False
 
     def listing(self, url: str) -> Listing:
         """What a path of a datastore, a model, or a job's output has now."""
-        try:
-            workspace = self._opened()
+        with self._named():
+            workspace = self._connection.workspace()
             from olive_systems.azure_ml.assets import listing
 
             return listing(workspace, url)
-        except SystemUnavailable as error:
-            raise self._named(error) from error.__cause__
 
     def fetch(self, tree: Tree, into: Path) -> None:
         """Bring a tree's files from where they are, each compared with its digest."""
-        if registry_model(tree.location):
-            self._fetch_registered(tree, into)
-            return
-        place = self._place(tree)
-        if place is None:
-            raise SystemUnavailable(f"{self.name}: {tree.location} is not in a datastore of its workspace")
-        try:
-            self._results.bring(self._opened(), tree, place, into)
-        except SystemUnavailable as error:
-            raise self._named(error) from error.__cause__
+        with self._named():
+            workspace, place = self._connection.workspace(), self._connection.place(tree)
+            if registry_model(tree.location):
+                from olive_systems.azure_ml.assets import download
 
-    def _fetch_registered(self, tree: Tree, into: Path) -> None:
-        try:
-            workspace = self._opened()
-            from olive_systems.azure_ml.assets import download
-
-            download(workspace, tree, into)
-        except SystemUnavailable as error:
-            raise self._named(error) from error.__cause__
+                download(workspace, tree, into)
+            elif place is not None:
+                self._results.bring(workspace, tree, place, into)
+            else:
+                raise SystemUnavailable(f"{tree.location} is not in a datastore of its workspace")
 
     def close(self) -> None:
         """Follow no job any longer, and let connections go; jobs that were submitted and not stopped run on."""
@@ -226,29 +210,16 @@ class AzureML(System):
         for handle in self._handles:
             handle.join(max(0.0, patience - time.monotonic()))
         self._handles = []
-        if self._workspace is not None:
-            self._workspace.close()
-        self._workspace = self._submitter = self._prepared = None
+        self._connection.close()
+        self._submitter = self._prepared = None
 
     # --- helpers --------------------------------------------------------------------------------------------------
-
-    def _opened(self) -> Workspace:
-        if self._workspace is None:
-            name, client = workspace_name(self._options.azureml_client), self._options.azureml_client
-            self._need_sdk()
-            from olive_systems.azure_ml.workspace import Workspace
-
-            if client is not None:  # else there is no name either
-                self._workspace = Workspace(name, client)
-        if self._workspace is None:
-            raise SystemUnavailable("no workspace")
-        return self._workspace
 
     def _handle(self, name: str, job: Path, *, there: int = 0, url: str = "") -> AzureMLHandle:
         from olive_systems.azure_ml.handle import AzureMLHandle
 
         handle = AzureMLHandle(
-            self._opened(),
+            self._connection.workspace(),
             name,
             job,
             self._options.datastores,
@@ -275,38 +246,14 @@ class AzureML(System):
         from olive_systems.azure_ml.layout import placed
 
         tree = placed(read_job(job)).get(fault.place)
-        return self._results.spoilt(self._name(), tree, fault) if tree is not None else None
+        return self._results.spoilt(self._connection.name, tree, fault) if tree is not None else None
 
-    def _place(self, tree: Tree) -> Place | None:
-        if not tree.location.startswith("azureml:"):
-            return None
+    @contextmanager
+    def _named(self, *, unreachable: bool = False) -> Iterator[None]:
+        """Say in errors, once, which system they are about; with `unreachable`, that nothing is known of a job."""
         try:
-            return self._name().place(tree.location)
-        except SystemUnavailable:  # `prepare` says why
-            return None
-
-    def _name(self) -> WorkspaceName:
-        return workspace_name(self._options.azureml_client)
-
-    def _need_sdk(self) -> None:
-        """Refuse to go on without the SDK.
-
-        Raises:
-            SystemUnavailable: it is not installed.
-        """
-        from importlib.util import find_spec
-
-        try:
-            lacking = [name for name in ("azure.ai.ml", "azure.identity") if find_spec(name) is None]
-        except ModuleNotFoundError as error:
-            lacking = [str(error.name)]
-        if lacking:
-            raise SystemUnavailable(
-                f"{self.name}: {' and '.join(lacking)} is not installed here; run: "
-                "python -m pip install 'olive-engine[azureml]'"
-            )
-
-    def _named(self, error: SystemUnavailable) -> SystemUnavailable:
-        """The error with the system that it is about, said once."""
-        text = str(error)
-        return SystemUnavailable(text if text.startswith(f"{self.name}: ") else f"{self.name}: {text}")
+            yield
+        except SystemUnavailable as error:
+            text = str(error).removeprefix(f"{self.name}: ")
+            kind = Unreachable if unreachable else error.__class__
+            raise kind(f"{self.name}: {text}") from error.__cause__

@@ -31,7 +31,7 @@ def opened(make):
     def opened(**client):
         system = make(**client)
         system.prepare(lambda _: None)
-        return system._opened()
+        return system._connection.workspace()
 
     return opened
 

@@ -336,7 +336,7 @@ def test_a_job_that_has_ended_need_not_be_stopped(azureml, make, tmp_path):
     assert again.poll().state == "done"
     again.stop()
     assert azureml.recorder.exchanges("POST", "*/cancel") == []
-    system._opened().jobs.cancel(again.name)  # the service says that it is over
+    system._connection.workspace().jobs.cancel(again.name)  # the service says that it is over
     assert len(azureml.recorder.exchanges("POST", "*/cancel")) == 1
 
 

@@ -79,7 +79,7 @@ def test_a_folder_may_be_called_anything(azureml, make, write, folder):
     found = [system.listing(f"{PATHS}{name}") for name in (folder, encoded)]
     assert found[0] == found[1]
     assert found[0].names == ("a.jsonl",)
-    place = system._name().place(found[0].location)
+    place = system._connection.name.place(found[0].location)
     assert place is not None
     assert place.path == folder
 
