@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -56,8 +55,6 @@ def _go_on(run: DetachedRun) -> None:
 
 
 def _list(runs: list[DetachedRun]) -> None:
-    from olive_engine.reporting.tables import Cell, Column, Table, show
-
     if session().json:
         rows = [
             {
@@ -69,15 +66,9 @@ def _list(runs: list[DetachedRun]) -> None:
         ]
         write_json({"runs": rows})
         return
-    columns = (Column("run"), Column("left"), Column("jobs"), Column("folder"), Column("command"))
-    cells = tuple(
-        (
-            Cell(run.id),
-            Cell(time.strftime("%Y-%m-%d %H:%M", time.localtime(run.detached))),
-            Cell("; ".join(str(job) for job in run.going_on)),
-            Cell(str(run.folder)),
-            Cell(run.words),
-        )
-        for run in runs
-    )
-    show(Table(columns, cells, "`olive attach RUN` comes back" if cells else "no run was left"), sys.stdout)
+    for run in runs:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.detached))
+        click.echo(f"{run.id}  left {when}, {'; '.join(map(str, run.going_on))}")
+        click.echo(f"{' ' * len(run.id)}  {run.words}")
+        click.echo(f"{' ' * len(run.id)}  in {run.folder}")
+    click.echo("`olive attach RUN` comes back" if runs else "no run was left")

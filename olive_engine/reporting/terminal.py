@@ -221,6 +221,6 @@ class Terminal(Reporter):
         grid.add_column(width=1)
         grid.add_column(width=1)
         grid.add_column(width=self._view.name_width + 1, no_wrap=True)
-        grid.add_column()
+        grid.add_column(overflow="fold")  # an address that was cut could not be followed
         grid.add_row("", Text(mark[0], style=mark[1]), Text(shortened(step, self._view.name_width), style=style), text)
         return grid
