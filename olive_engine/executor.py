@@ -92,7 +92,6 @@ class _Execution:
         self._running = RunningJobs(self._systems, {step.node.system for step in plan.steps.values()})
         self._records: dict[str, Record] = {}
         self._staging = Staging(plan, self._store, self._systems, self._records)
-        self._left = left_jobs(self._store)
         self._locks = StepLocks(self._store, self._listener)
         self._executed: list[str] = []
         self._failures: dict[str, Failure] = {}
@@ -129,10 +128,13 @@ class _Execution:
 
     def stop(self) -> None:
         """Stop whatever runs, all at once, and give the locks back."""
-        for running, error in self._running.stop():
-            for step in running.steps:
-                self._listener.on_event(events.StepLog(step.node.name, "warning", f"it may still run there: {error}"))
-        self._locks.release_all()
+        try:
+            for running, error in self._running.stop():
+                doubt = f"it may still run there: {error}"
+                for step in running.steps:
+                    self._listener.on_event(events.StepLog(step.node.name, "warning", doubt))
+        finally:
+            self._locks.release_all()
 
     # --- select ---------------------------------------------------------------------------------------------------
 
@@ -230,15 +232,14 @@ class _Execution:
 
         A job that does other work than the plan's step would, or elsewhere, is stopped: two may not write one state.
         """
-        left = self._left.get(key_of(step))
+        left = left_jobs(self._store).get(key_of(step))  # as it is now: the run that had the lock may have left it
         if left is None:
             return False
-        for item in left.job.items:
-            self._left.pop(item.key, None)
         handle: Handle | None = None
         try:
             handle = left.handle(self._systems)
             if handle is None:
+                remove_tree(left.folder)
                 return False
             steps = self._steps_of(left, step)
             if steps:

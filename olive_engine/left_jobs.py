@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from olive_engine.config.workflow import Workflow
 from olive_engine.contracts import Handle, Job, System
-from olive_engine.errors import SystemUnavailable
+from olive_engine.errors import StoreCorrupt, SystemUnavailable
 from olive_engine.job_folder import read_job
 from olive_engine.store import Store
 from olive_engine.store.files import remove_tree
@@ -98,6 +98,8 @@ def stop_superseded(store: Store, systems: Mapping[str, System], purpose: str) -
                 if handle.poll().state == "running":
                     raise SystemUnavailable("its system cannot stop jobs")
                 yield f"{left.mark.system}: stopped a job of an earlier run ({steps}), which nothing needs"
+        except StoreCorrupt:
+            pass  # it is over, and nobody needs what it could not read
         except SystemUnavailable as error:
             yield f"{left.mark.system}: a job of an earlier run ({steps}) may still run: {error}"
             continue

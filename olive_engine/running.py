@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from olive_engine import hub, outputs
 from olive_engine.config.workflow import Workflow
-from olive_engine.errors import Interrupted, InvalidWorkflow
+from olive_engine.errors import Interrupted, InvalidWorkflow, LeftRunning
 from olive_engine.ground import Detach, Ground
 from olive_engine.plain_run import run_plain
 from olive_engine.planning import opened
@@ -60,10 +60,18 @@ def run(
 
                 return run_sweep(pinned, ground, draft.problems)
             return run_plain(pinned, ground, draft.problems)
-    except KeyboardInterrupt:
-        raise Interrupted("stopped; finished steps are kept") from None
+    except KeyboardInterrupt as pressed:
+        raise Interrupted("stopped; finished steps are kept", _left_before(pressed)) from None
     except _ReporterRaised as raised:
         raise raised.error from None
+
+
+def _left_before(pressed: KeyboardInterrupt) -> tuple[LeftRunning, ...]:
+    """The jobs that were left when Ctrl-C was pressed again, while others were being stopped."""
+    before = pressed.__context__
+    while before is not None and not isinstance(before, Interrupted):
+        before = before.__context__
+    return before.left if before is not None else ()
 
 
 @contextmanager

@@ -111,7 +111,10 @@ def _run(workflow: Workflow, draft: Draft, choice: Choice, *, debug: bool, on_in
                 result = api.run(workflow, interrupts.reporter, debug=debug, detach=interrupts.detach)
     except Interrupted as stopped:
         if stopped.left:
-            session().left_as = detached_runs.remember(session().arguments, stopped.left).id
+            try:
+                session().left_as = detached_runs.remember(session().arguments, stopped.left).id
+            except OSError as error:
+                warn(f"`olive attach` will not know of this run: {error}")
         raise
     except InvalidWorkflow as error:  # found on the machine, but caused by a line of the file
         raise InvalidWorkflow(located(draft, error.problems)) from None

@@ -80,7 +80,8 @@ def _tell_interrupted(error: Interrupted, session: Session) -> None:
     for job in error.left:
         click.echo(f"  {job}", err=True)
     click.echo("come back to them with:", err=True)
-    click.echo(f"  {session.program} attach {session.left_as}", err=True)
+    again = f"{session.program} attach {session.left_as}" if session.left_as else session.command_line
+    click.echo(f"  {again}", err=True)
 
 
 def warn(text: str) -> None:

@@ -300,7 +300,7 @@ class Store:
         if not dry_run:
             for folder in LEFTOVERS:
                 for path in (self.root / folder).glob("*"):
-                    if path.stat().st_mtime <= horizon:
+                    if path.stat().st_mtime <= horizon and not (path / SUBMITTED).exists():
                         remove_tree(path)
         return freed
 

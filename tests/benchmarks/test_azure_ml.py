@@ -15,7 +15,7 @@ ACCOUNT = "olive.blob.core.windows.net"
 
 
 def exchange(host, path, up=0, down=0):
-    return Exchange("", "client", "GET", host, path, "", (), b"", "", 200, up, down)
+    return Exchange("", "client", "GET", host, path, "", (), b"", "", 200, up, down, 200)
 
 
 def test_each_request_counts_for_what_it_is_for():

@@ -1,14 +1,20 @@
 """A run that is interrupted while jobs run elsewhere: the user may leave them, and comes back."""
 
 import json
+import threading
+from types import SimpleNamespace
 
 import pytest
 
 from olive_engine import run
-from olive_engine.errors import Interrupted, PassFailed, Unreachable
-from olive_engine.left_jobs import is_marked
-from olive_engine.reporting.events import StepStarted
+from olive_engine.contracts import Item, Job, Resources, Update
+from olive_engine.errors import Interrupted, PassFailed, StoreCorrupt, Unreachable
+from olive_engine.executor import _Execution
+from olive_engine.left_jobs import is_marked, mark_submitted, stop_superseded
+from olive_engine.reporting.events import StepStarted, StepWaiting
 from olive_engine.reporting.recorder import Recorder
+from olive_engine.running_jobs import RunningJobs
+from olive_engine.store import Store
 from olive_engine.testing.detached import DetachedHandle, DetachedSystem
 
 # A job that is left is, on this system, a child of the test's process.
@@ -172,3 +178,101 @@ def test_a_job_that_may_have_been_taken_is_looked_for_again(workflow, project, m
             run(workflow)
     run(workflow)
     assert [works_on(folder) for folder in submitted(project)].count("scale") == 1
+
+
+# --- several runs, and Ctrl-C again -----------------------------------------------------------------------------------
+
+
+def test_a_run_that_waited_for_another_takes_over_the_job_that_was_left_meanwhile(make, project, monkeypatch):
+    (project / "elsewhere").mkdir()
+    waiting, begun = threading.Event(), threading.Event()
+    asked = _Execution._stop_if_asked
+
+    def interrupted(self):
+        if threading.current_thread().name == "first" and waiting.is_set():
+            raise KeyboardInterrupt
+        asked(self)
+
+    class Told(Recorder):
+        def on_event(self, event):
+            super().on_event(event)
+            if isinstance(event, StepStarted):
+                begun.set()
+            if isinstance(event, StepWaiting) and event.step == "scale":
+                waiting.set()
+
+    def workflow(output):
+        return make(
+            {
+                "before": {"type": "ToyScale", "factor": 5.0, "seconds": 0.8},
+                "scale": {"type": "ToyScale", "seconds": 3.0},
+            },
+            systems={"away": {"type": "DetachedSystem", "root": str(project / "elsewhere")}},
+            host="away",
+            output_dir=output,
+        )
+
+    def first():
+        with pytest.raises(Interrupted) as stopped:
+            run(workflow("one"), Told(), detach=lambda _: True)
+        left.extend(stopped.value.left)
+
+    left = []
+    monkeypatch.setattr(_Execution, "_stop_if_asked", interrupted)
+    thread = threading.Thread(target=first, name="first")
+    thread.start()
+    assert begun.wait(30)
+    recorder = Told()
+    run(workflow("two"), recorder)
+    thread.join()
+    assert [job.steps for job in left] == [("scale",)]
+    assert [event.reasons for event in recorder.events if isinstance(event, StepStarted)] == [(GOES_ON,)]
+    assert [works_on(folder) for folder in submitted(project)].count("scale") == 1
+
+
+def test_ctrl_c_while_others_are_stopped_forgets_none_that_was_left(workflow, monkeypatch):
+    real = RunningJobs.stop
+
+    def stop(self):
+        if self:
+            real(self)
+            raise KeyboardInterrupt
+        return real(self)
+
+    monkeypatch.setattr(RunningJobs, "stop", stop)
+    (job,) = left(workflow, lambda _: True)
+    assert job.steps == ("scale",)
+
+
+def test_a_left_job_that_could_not_read_its_input_is_nobodys_and_no_error(tmp_path):
+    class Spoilt:
+        def __init__(self):
+            self.polls = 0
+
+        def poll(self):
+            self.polls += 1
+            if self.polls == 1:
+                return Update("running")
+            raise StoreCorrupt("sha", "a file of its input is missing")
+
+        def stop(self):
+            """It is over."""
+
+    store = Store(tmp_path)
+    folder = store.new_job()
+    items = (Item(key="k" * 64, step="tune", type="ToyScale", config={}),)
+    job = Job(id=folder.name, kind="pass", items=items, resources=Resources())
+    (folder / "job.json").write_text(job.model_dump_json())
+    system = SimpleNamespace(name="aml", type="AzureML", attach=lambda _: Spoilt())
+    mark_submitted(folder, system, "output")
+    assert list(stop_superseded(store, {"aml": system}, "output")) == []
+    assert not folder.exists()
+
+
+def test_cleaning_up_keeps_the_folders_of_jobs_that_may_run(tmp_path):
+    store = Store(tmp_path)
+    folder = store.new_job()
+    (folder / "job.json").write_text('{"items": [{"key": "k"}]}')
+    mark_submitted(folder, SimpleNamespace(name="aml", type="AzureML"), "output")
+    store.collect_garbage(0)
+    assert is_marked(folder)

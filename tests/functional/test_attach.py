@@ -145,6 +145,19 @@ def test_a_folder_that_has_gone_is_told(folder, olive, tmp_path_factory) -> None
     assert f"error: the folder {folder / 'gone'}, where `olive run workflow.yaml" in told.stderr
 
 
+def test_where_the_run_cannot_be_written_down_the_command_itself_is_named(folder) -> None:
+    (folder / "home").write_text("no folder")
+    code, stderr = interrupted(folder, "--on-interrupt", "detach")
+    assert code == 130
+    assert "`olive attach` will not know of this run: " in stderr
+    assert stderr.splitlines()[-4:] == [
+        "detached; finished steps are kept, and these jobs go on:",
+        "  away: slow",
+        "come back to them with:",
+        "  python -P -m olive_engine run workflow.yaml --set passes.quick.factor=5 --on-interrupt detach",
+    ]
+
+
 def test_what_was_typed_is_for_the_user_s_eyes_alone(folder) -> None:
     interrupted(folder, "--on-interrupt", "detach")
     assert (folder / "home" / "runs").stat().st_mode & 0o077 == 0

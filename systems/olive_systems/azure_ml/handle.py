@@ -122,7 +122,7 @@ class AzureMLHandle:
         """Cancel the job, and wait a while for its end; one that is not there yet never will be.
 
         Raises:
-            Unreachable: it cannot be cancelled, and may run on.
+            Unreachable: it cannot be cancelled, or nothing is known of it; it may run on.
         """
         self._unwanted.set()
         self._nudge.set()
@@ -130,10 +130,12 @@ class AzureMLHandle:
         if self._put.is_set() and not self._over.is_set():
             self._cancel()
         if not self._over.wait(STOP_PATIENCE):
-            if not self._put.is_set():
+            if self._upload.is_being_put and not self._put.is_set():
                 raise Unreachable(f"the job {self.name} was being submitted when it was asked to stop")
-            self._settle(End("lost", "it was asked to stop; the service ends it"))
+            self._settle(End("lost", "it was asked to stop"))  # the service, or the next look of the upload, ends it
         self.let_go()
+        if self._end is not None and isinstance(self._end.error, Unreachable):
+            raise self._end.error
 
     def collect(self, *, fetch: bool) -> Result:
         """The result, whose outputs are in the datastore; with `fetch` in the job folder as well.
@@ -259,5 +261,5 @@ class AzureMLHandle:
         """Delete what only the job has read."""
         try:
             blobs.remove(self._workspace, described_place(self._datastore, self.name))
-        except SystemUnavailable:
-            return  # some KB are left, which nothing reads: not worth a word
+        except Exception:  # noqa: BLE001 - some KB are left, which nothing reads: worth no word, and no thread's end
+            return

@@ -90,6 +90,8 @@ class Found:
     status: str
     url: str
     """Where a person sees it; empty: not told."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """Where each of its outputs goes."""
 
 
 def attempt_name(name: str, attempt: int) -> str:
@@ -144,7 +146,8 @@ class Jobs:
             if is_missing(error):
                 return None
             raise
-        return Found(text_of(found.status), found.studio_url or "")
+        outputs = {each: str(output.path or "") for each, output in (getattr(found, "outputs", None) or {}).items()}
+        return Found(text_of(found.status), found.studio_url or "", outputs)
 
     def latest(self, name: str) -> tuple[int, Found] | None:
         """The latest attempt of a job, by its number; none: there is none."""

@@ -16,7 +16,7 @@ from azure.storage.blob import ExponentialRetry
 
 LIFE = 1800.0
 """Seconds that a signature is used for at the most; the service gives it for an hour."""
-LONGEST_WAIT = 120.0
+LONGEST_WAIT = 60.0
 """Seconds that a service that is busy is left alone at the most, whatever it says."""
 _FORBIDDEN, _TIMED_OUT, _THROTTLED, _SERVER = 403, 408, 429, 500
 _NEVER = (501, 505)
@@ -84,7 +84,7 @@ class Patience(ExponentialRetry):
         Args:
             signature: of its requests; none: they are signed in another way.
             retries: how often a request is made again.
-            interval: seconds before the first time; twice as many more each time after.
+            interval: seconds before the second time, for the first is at once; twice as many each time after.
         """
         # Each turn of the loop below is one try of the client's own policy.
         super().__init__(initial_backoff=0, retry_total=0, retry_connect=0, retry_read=0, retry_status=0)
@@ -117,7 +117,7 @@ class Patience(ExponentialRetry):
                 return response
 
     def _pause(self, tries: int) -> float:
-        return min(LONGEST_WAIT, float(self._interval * 2 ** min(tries - 1, 10)))
+        return 0.0 if tries == 1 else min(LONGEST_WAIT, float(self._interval * 2 ** min(tries - 2, 10)))
 
 
 def is_passing(status: int) -> bool:

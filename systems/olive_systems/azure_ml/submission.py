@@ -166,6 +166,7 @@ class Submitter:
             if self._registered is None:
                 build_wheel(Path(snapshot))
             job.code, job.environment = self._registered or (snapshot, for_job(self._environment))
+            upload.end()
             seen = self._made(job, upload)
             return (self._made(job, upload, last=True) or "") if seen is None else seen
 

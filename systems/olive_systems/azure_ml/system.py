@@ -147,10 +147,10 @@ class AzureML(System):
             from olive_systems.azure_ml.submission import job_name
 
             self._results.see(workspace, placed(read_job(job)).values())
-            return self._handle(job_name(job), job)
+            return self._handle(job_name(job), job, self._options.datastores)
 
     def attach(self, job: Path) -> AzureMLHandle | None:
-        """The job of a folder, if it was taken: running, or over; one that the service itself failed is none.
+        """The job of a folder, if it was taken: running, or over. One that was cancelled or lost its node is none.
 
         Raises:
             Unreachable: the workspace cannot be asked.
@@ -158,17 +158,19 @@ class AzureML(System):
         with self._named(unreachable=True):
             jobs = self._connection.workspace().jobs
             from olive_systems.azure_ml.jobs import attempt_name
-            from olive_systems.azure_ml.submission import job_name
+            from olive_systems.azure_ml.submission import RESULT, job_name
 
             name = job_name(job)
             found = jobs.latest(name)
-            if found is None:
+            if found is None or found[1].status == "Canceled":
                 return None
             attempt, there = found
             state = jobs.state(attempt_name(name, attempt)) if there.status == "Failed" else None
             if state is not None and state.is_services_own:
                 return None
-            return self._handle(name, job, there=attempt, url=there.url)
+            kept = self._connection.name.place(there.outputs.get(RESULT, ""))
+            datastore = kept.datastore if kept else self._options.datastores  # the option may be another one now
+            return self._handle(name, job, datastore, there=attempt, url=there.url)
 
     def holds(self, tree: Tree) -> bool:
         """Whether the tree lies in the workspace, or is a model of a registry, which jobs anywhere can read."""
@@ -215,14 +217,14 @@ class AzureML(System):
 
     # --- helpers --------------------------------------------------------------------------------------------------
 
-    def _handle(self, name: str, job: Path, *, there: int = 0, url: str = "") -> AzureMLHandle:
+    def _handle(self, name: str, job: Path, datastore: str, *, there: int = 0, url: str = "") -> AzureMLHandle:
         from olive_systems.azure_ml.handle import AzureMLHandle
 
         handle = AzureMLHandle(
             self._connection.workspace(),
             name,
             job,
-            self._options.datastores,
+            datastore,
             self._submit,
             there=there,
             url=url,

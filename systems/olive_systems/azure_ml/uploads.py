@@ -45,6 +45,7 @@ class Upload:
         """
         self._tell = tell
         self._stopped = Flag()
+        self._is_being_put = False
         self._lock = Lock()
         self._total = 0
         self._reached: dict[str, int] = {}
@@ -52,7 +53,23 @@ class Upload:
 
     def stop(self) -> None:
         """End it: whoever works for it hears of that with the next look, inside a request too."""
-        self._stopped.set()
+        with self._lock:
+            self._stopped.set()
+
+    def end(self) -> None:
+        """All is there: the job is put now, and may be there from now on.
+
+        Raises:
+            Stopped: nobody wants it any more.
+        """
+        with self._lock:
+            self.look()
+            self._is_being_put = True
+
+    @property
+    def is_being_put(self) -> bool:
+        """Whether the job may be there."""
+        return self._is_being_put
 
     @property
     def is_stopped(self) -> bool:

@@ -340,6 +340,27 @@ def test_a_job_that_has_ended_need_not_be_stopped(azureml, make, tmp_path):
     assert len(azureml.recorder.exchanges("POST", "*/cancel")) == 1
 
 
+def test_a_job_of_which_nothing_is_known_is_not_said_to_be_stopped(azureml, make, tmp_path, monkeypatch):
+    monkeypatch.setattr("olive_systems.azure_ml.watch.Watch.look", lambda _: 1 / 0)
+    handle = put(make().submit(toy(tmp_path)))
+    with pytest.raises(Unreachable, match="cannot be followed: ZeroDivisionError"):
+        handle.stop()
+
+
+def test_a_job_that_was_cancelled_is_begun_anew(azureml, make, tmp_path):
+    job = toy(tmp_path, seconds=60.0)
+    put(make().submit(job)).stop()
+    assert make().attach(job) is None
+
+
+def test_a_job_is_found_where_it_wrote_to_whatever_the_options_say_now(azureml, make, tmp_path):
+    job = toy(tmp_path)
+    wait(make().submit(job))
+    found = make(datastores="another").attach(job)
+    assert found.poll().state == "done"
+    assert found.collect(fetch=False).items[0].status == "done"
+
+
 def test_an_upload_of_the_code_that_is_cut_is_begun_again(azureml, make, tmp_path):
     rule = azureml.faults.add("POST", "*/startPendingUpload", Reset())
     assert wait(make().submit(toy(tmp_path))).state == "done"
