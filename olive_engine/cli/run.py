@@ -79,7 +79,7 @@ def command(choice: Choice, *, debug: bool, dry_run: bool, setup: bool, list_pac
         choice = replace(choice, log_level="debug")
     session().tracebacks |= debug
     session().own_tracebacks |= debug
-    draft = read_draft(choice)
+    draft = read_draft(choice, to_run=not any(chosen.values()))
     workflow = draft.raise_if_wrong()
     if dry_run:
         show_plan(draft)

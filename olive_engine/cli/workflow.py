@@ -96,8 +96,12 @@ def read_workflow(choice: Choice) -> Workflow:
     return read_draft(choice).raise_if_wrong()
 
 
-def read_draft(choice: Choice) -> Draft:
+def read_draft(choice: Choice, *, to_run: bool = False) -> Draft:
     """Read the workflow, which may be wrong; tell notices and warnings on stderr.
+
+    Args:
+        choice: which workflow.
+        to_run: it is going to be run: what stops that is told as an error then, and not as a warning now.
 
     Raises:
         click.UsageError: no file is named, or one in both ways.
@@ -118,7 +122,13 @@ def read_draft(choice: Choice) -> Draft:
     if draft.workflow is None or draft.workflow.log_severity_level <= WARNING:
         for notice in _notes(draft, paths[0]):
             warn(f"note: {notice}")
-        if warnings := [problem for problem in draft.problems if problem.severity == "warning"]:
+        warnings = [problem for problem in draft.problems if problem.severity == "warning"]
+        if warnings and to_run:
+            from olive_engine.preflight import not_yet
+
+            refused = {(problem.path, problem.what) for problem in not_yet(draft.workflow)} if draft.workflow else set()
+            warnings = [problem for problem in warnings if (problem.path, problem.what) not in refused]
+        if warnings:
             warn(render(warnings))
     session().tracebacks |= draft.workflow is not None and draft.workflow.log_severity_level == DEBUG
     return draft

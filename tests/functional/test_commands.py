@@ -395,7 +395,8 @@ def test_a_whole_workflow_elsewhere_is_planned_without_and_not_run(folder: Path)
     assert planned.stderr.count(f"warning: {said}{way}") == 1
     refused = call("run", "hosted.yaml")
     assert refused.exit_code == 2
-    assert f"\n{said}{way}\n" in refused.stderr
+    assert refused.stderr.startswith(f"{said}{way}\n")
+    assert refused.stderr.count(said) == 1, "no warning before it"
     assert refused.stderr.endswith("error: nothing was run\n")
     migrated = call("migrate", "hosted.yaml")
     assert "workflow_host: box\n" in migrated.stdout
