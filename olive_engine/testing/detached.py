@@ -26,6 +26,10 @@ from olive_engine.options import Options
 SCHEME = "detached"
 
 
+_CHILDREN: list[subprocess.Popen[bytes]] = []
+"""Held for as long as they run, for a job may be left: a process object that is dropped earlier gives a warning."""
+
+
 class DetachedConfig(Options):
     """Options of a DetachedSystem."""
 
@@ -94,6 +98,7 @@ class DetachedSystem(System):
             start_new_session=True,
         )
         (there / "pid").write_text(str(process.pid))
+        _CHILDREN[:] = [*(child for child in _CHILDREN if child.poll() is None), process]
         return DetachedHandle(there, job, process)
 
     def attach(self, job: Path) -> DetachedHandle | None:

@@ -17,9 +17,6 @@ from olive_engine.running_jobs import RunningJobs
 from olive_engine.store import Store
 from olive_engine.testing.detached import DetachedHandle, DetachedSystem
 
-# A job that is left is, on this system, a child of the test's process.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 GOES_ON = "an earlier run was ended while it ran there: it goes on"
 SLOW = 1.5
 

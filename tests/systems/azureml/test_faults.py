@@ -164,7 +164,7 @@ def test_nobody_is_logged_in(azureml, make, monkeypatch):
 
 
 def test_the_sdk_is_not_installed(make, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("olive_systems.azure_ml.connection.find_spec", lambda name: None)
     with pytest.raises(SystemUnavailable, match=r"run: python -m pip install 'olive-engine\[azureml\]'"):
         make().prepare(lambda _: None)
 
