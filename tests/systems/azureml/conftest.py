@@ -1,15 +1,28 @@
 """For the tests of Azure ML's system."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from olive_engine.testing.toys import build_toy_model
 from olive_systems.azure_ml import AzureML
 from olive_systems.azure_ml.options import AzureMLConfig
 from tests.emulators.azureml.emulator import Emulator
 from tests.emulators.azureml.fixtures import *  # noqa: F403 - the fixtures that it lists
 
 Make = Callable[..., AzureML]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a toy model, for whole runs."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("olive_systems.azure_ml.handle.INTERVAL", 0.1)
+    build_toy_model(folder / "base", (1.0, 2.0, 3.0))
+    return folder
 
 
 @pytest.fixture

@@ -21,16 +21,6 @@ STORE = "workspaceblobstore"
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A working directory with a toy model."""
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setattr("olive_systems.azure_ml.handle.INTERVAL", 0.1)
-    build_toy_model(tmp_path / "project" / "base", (1.0, 2.0, 3.0))
-    return tmp_path / "project"
-
-
-@pytest.fixture
 def work(options, project):
     """Run passes on Azure ML; which steps ran, what came of them, and what was said of it."""
 

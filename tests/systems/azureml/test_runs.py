@@ -13,22 +13,11 @@ from olive_engine.config.draft import parse_tree
 from olive_engine.reporting.events import StepProgress, StepStarted
 from olive_engine.reporting.recorder import Recorder
 from olive_engine.store import Store
-from olive_engine.testing.toys import build_toy_model
 from tests.emulators.azureml.faults import Refuse
 from tests.engine.conftest import TUNE, tree_bytes
 
 SECRET = "canary-7f3a91c2d4e5"
 DRIVER = "from olive_engine import load_workflow, run; run(load_workflow('workflow.json'))"
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A working directory with a toy model."""
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setattr("olive_systems.azure_ml.handle.INTERVAL", 0.1)
-    build_toy_model(tmp_path / "project" / "base", (1.0, 2.0, 3.0))
-    return tmp_path / "project"
 
 
 @pytest.fixture

@@ -7,19 +7,8 @@ import pytest
 from olive_engine import run
 from olive_engine.config.draft import parse_tree
 from olive_engine.reporting.recorder import Recorder
-from olive_engine.testing.toys import build_toy_model
 from tests.emulators.azureml.faults import Corrupt
 from tests.systems.azureml.jobs import stored
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A working directory with a toy model."""
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setattr("olive_systems.azure_ml.handle.INTERVAL", 0.1)
-    build_toy_model(tmp_path / "project" / "base", (1.0, 2.0, 3.0))
-    return tmp_path / "project"
 
 
 @pytest.fixture
